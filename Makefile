@@ -1,0 +1,61 @@
+# Everything a user or a developer does with a checkout. `make help` lists it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv
+PIP_INSTALL := $(UV) pip install --quiet --python $(BIN)/python
+PACKAGES := config domain models stores actors deployments cluster
+SOURCES := $(PACKAGES) tests benchmarks
+
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help run down test test-unit check format lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/.installed ## Install what is missing, start the platform with demo documents, stay in front (Ctrl-C stops it)
+	@$(BIN)/medsearch up
+
+down: ## Stop the platform that runs on this checkout's data folder
+	@$(BIN)/medsearch down
+
+test: $(VENV)/.installed-dev ## Install what is missing, run the whole test suite, print branch coverage
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+test-unit: $(VENV)/.installed-dev ## Only the tests without servers: seconds
+	$(BIN)/python -m pytest tests/unit
+
+check: $(VENV)/.installed-dev ## Format, lint, types, import rules
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: $(VENV)/.installed-dev ## Format the code and mend what the linter can
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+lock: $(BIN)/uv ## Compile the lock files anew: hashes, no addresses
+	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header requirements.in -o requirements.lock
+	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header requirements-dev.in -o requirements-dev.lock
+
+clean: ## Remove the virtual environment and caches (never the data folder)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage htmlcov
+
+$(BIN)/uv: requirements-uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "medsearch needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
+	@touch $@
+
+$(VENV)/.installed: $(BIN)/uv requirements.lock pyproject.toml
+	$(PIP_INSTALL) --require-hashes -r requirements.lock
+	$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
+	$(PIP_INSTALL) --require-hashes -r requirements-dev.lock
+	@touch $@

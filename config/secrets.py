@@ -1,0 +1,74 @@
+"""Secrets by name: `postgres-auth` is the environment's `MEDSEARCH_SECRET_POSTGRES_AUTH` or a file of that name.
+
+Only names travel between processes; each process resolves what it needs, when it needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+ENVIRONMENT_PREFIX = "MEDSEARCH_SECRET_"
+_NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
+
+
+class SecretMissing(LookupError):
+    """The named secret is neither in the environment nor in the folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretStore:
+    """Looks secrets up, first in the environment, then in a folder with one 0600 file a name."""
+
+    folder: Path
+
+    def resolve(self, name: str, environment: Mapping[str, str] | None = None) -> SecretStr:
+        """The secret called `name`; raises `SecretMissing` with where it was looked for."""
+        value = self.find(name, environment)
+        if value is None:
+            raise SecretMissing(f"secret '{name}' is missing: set {variable(name)} or write {self.folder / name}")
+        return value
+
+    def find(self, name: str, environment: Mapping[str, str] | None = None) -> SecretStr | None:
+        """As `resolve`, but None when there is none."""
+        given = (os.environ if environment is None else environment).get(variable(name))
+        if given:
+            return SecretStr(given)
+        try:
+            return SecretStr((self.folder / name).read_text(encoding="utf-8").rstrip("\n"))
+        except FileNotFoundError:
+            return None
+
+    def ensure(self, name: str, value: str | None = None) -> SecretStr:
+        """The secret, made (256 random bits unless `value` is given) when it does not exist yet."""
+        existing = self.find(name)
+        if existing is not None:
+            return existing
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fresh = value or secrets.token_urlsafe(32)
+        temporary = self.folder / f".{name}.{os.getpid()}"
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(fresh)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(temporary, self.folder / name)
+        except FileExistsError:
+            pass  # another process was first: its value holds
+        finally:
+            temporary.unlink()
+        return self.resolve(name)
+
+
+def variable(name: str) -> str:
+    """The environment variable that may carry the secret `name`."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"'{name}' is not a secret's name")
+    return ENVIRONMENT_PREFIX + name.upper().replace("-", "_")

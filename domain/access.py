@@ -1,0 +1,85 @@
+"""Who may read what: principals, access lists and the one decision.
+
+The search filter is generated from the same rules (`access_filter`), and both are checked against each other
+by property tests. An empty principal set matches nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+RESTRICTED_KINDS = frozenset({"user", "self", "breakglass"})
+"""Kinds of principal that still count on a restricted document."""
+
+KINDS = frozenset({"user", "role", "department", "self", "treating", "breakglass"})
+
+
+class Sensitivity(StrEnum):
+    NORMAL = "normal"
+    RESTRICTED = "restricted"
+    DEIDENTIFIED = "deidentified"
+
+
+RESEARCHERS = "role:researcher"
+"""The principal that may read de-identified documents besides those listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A document's access list (principals such as `user:ID`) and its sensitivity."""
+
+    principals: frozenset[str]
+    sensitivity: Sensitivity = Sensitivity.NORMAL
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """An authenticated account, as derived on the server. `role` is the approved one."""
+
+    user_id: str
+    role: str
+    principals: frozenset[str]
+    session_id: str | None = None
+
+    def __post_init__(self) -> None:
+        if any(kind(principal) not in KINDS for principal in self.principals):
+            raise ValueError("unknown kind of principal")
+
+
+def kind(principal: str) -> str:
+    """`user` of `user:ID`."""
+    return principal.partition(":")[0]
+
+
+def effective_principals(access: Access) -> frozenset[str]:
+    """The principals that open the document. This set is what the index stores as its access list.
+
+    Sensitivity is thereby decided when the list is written, so that the decision and every search filter are
+    one set intersection and cannot drift apart.
+    """
+    match access.sensitivity:
+        case Sensitivity.RESTRICTED:
+            return frozenset(p for p in access.principals if kind(p) in RESTRICTED_KINDS)
+        case Sensitivity.DEIDENTIFIED:
+            return access.principals | {RESEARCHERS}
+        case Sensitivity.NORMAL:
+            return access.principals
+
+
+def may_read(principals: Iterable[str], access: Access) -> bool:
+    """True when one of the caller's principals opens the document."""
+    return not effective_principals(access).isdisjoint(principals)
+
+
+def default_access(owner_id: str, *, patient: str | None, department: str | None) -> frozenset[str]:
+    """The access list of a new document.
+
+    With a patient: the owner and that patient's self, treating and break-glass principals; the department is
+    then metadata only. Without: the owner and, when given, the department.
+    """
+    owner = f"user:{owner_id}"
+    if patient is not None:
+        return frozenset({owner, f"self:{patient}", f"treating:{patient}", f"breakglass:{patient}"})
+    return frozenset({owner, f"department:{department}"} if department else {owner})

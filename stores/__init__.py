@@ -1,0 +1,1 @@
+"""Everything outside the process, behind the small Protocols of `stores.ports`."""
