@@ -11,7 +11,7 @@ SOURCES := $(PACKAGES) tests benchmarks
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run down test test-unit check format lock clean
+.PHONY: help run down test test-unit check format docs readme lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,12 @@ check: $(VENV)/.installed-dev ## Format, lint, types, import rules
 format: $(VENV)/.installed-dev ## Format the code and mend what the linter can
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
+
+docs: $(VENV)/.installed ## Write the settings reference anew
+	$(BIN)/python -m config.reference > docs/settings.md
+
+readme: $(VENV)/.installed-dev ## Write the README's tour anew, from the running platform of this checkout
+	$(BIN)/python -m tests.e2e.tour
 
 lock: $(BIN)/uv ## Compile the lock files anew: hashes, no addresses
 	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header requirements.in -o requirements.lock

@@ -1,10 +1,12 @@
-"""Secrets by name: `postgres-auth` is the environment's `MEDSEARCH_SECRET_POSTGRES_AUTH` or a file of that name.
+"""Secrets by name: `postgres-auth` is the environment's `MEDSEARCH_SECRET_POSTGRES_AUTH` or a file of that
+name.
 
 Only names travel between processes; each process resolves what it needs, when it needs it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import secrets
@@ -32,7 +34,9 @@ class SecretStore:
         """The secret called `name`; raises `SecretMissing` with where it was looked for."""
         value = self.find(name, environment)
         if value is None:
-            raise SecretMissing(f"secret '{name}' is missing: set {variable(name)} or write {self.folder / name}")
+            raise SecretMissing(
+                f"secret '{name}' is missing: set {variable(name)} or write {self.folder / name}"
+            )
         return value
 
     def find(self, name: str, environment: Mapping[str, str] | None = None) -> SecretStr | None:
@@ -60,11 +64,45 @@ class SecretStore:
             os.fsync(file.fileno())
         try:
             os.link(temporary, self.folder / name)
+            self._mark(name).write_text(_digest(fresh), encoding="ascii")
         except FileExistsError:
             pass  # another process was first: its value holds
         finally:
             temporary.unlink()
         return self.resolve(name)
+
+    def names(self) -> list[str]:
+        """The secrets in the folder."""
+        files = self.folder.iterdir() if self.folder.is_dir() else []
+        return sorted(file.name for file in files if _NAME.fullmatch(file.name))
+
+    def is_generated(self, name: str) -> bool:
+        """Whether the current value of `name` was made by `ensure`, not by a person."""
+        value = self.find(name)
+        try:
+            return value is not None and self._mark(name).read_text(encoding="ascii") == _digest(
+                value.get_secret_value()
+            )
+        except FileNotFoundError:
+            return False
+
+    def origin(self, name: str, environment: Mapping[str, str] | None = None) -> str | None:
+        """Where `name` would be taken from: a variable, a file (and whether it was generated), or None."""
+        if self.find(name, environment) is None:
+            return None
+        if (os.environ if environment is None else environment).get(variable(name)):
+            return variable(name)
+        return f"{self.folder / name}" + (" (generated)" if self.is_generated(name) else "")
+
+    def _mark(self, name: str) -> Path:
+        """Holds the digest of the generated value: one that a person writes later does not count as
+        generated.
+        """
+        return self.folder / f".{name}.generated"
+
+
+def _digest(value: str) -> str:
+    return hashlib.sha256(value.encode()).hexdigest()
 
 
 def variable(name: str) -> str:

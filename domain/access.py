@@ -83,3 +83,20 @@ def default_access(owner_id: str, *, patient: str | None, department: str | None
     if patient is not None:
         return frozenset({owner, f"self:{patient}", f"treating:{patient}", f"breakglass:{patient}"})
     return frozenset({owner, f"department:{department}"} if department else {owner})
+
+
+def within_scope(caller: Caller, scope: str) -> frozenset[str]:
+    """The caller's principals that count when the policy lets the role read within `scope`.
+
+    `listed`: all of them; `own`: only the account itself; `deidentified`: only the researchers' principal. Raises
+    `ValueError` for a scope that says nothing about reading.
+    """
+    match scope:
+        case "listed":
+            return caller.principals
+        case "own":
+            return caller.principals & {f"user:{caller.user_id}"}
+        case "deidentified":
+            return caller.principals & {RESEARCHERS}
+        case _:
+            raise ValueError(f"no scope for reading: {scope}")

@@ -23,7 +23,12 @@ class MedsearchError(Exception):
     code = "error"
 
     def __init__(
-        self, message: str, *, code: str | None = None, errors: tuple[FieldError, ...] = (), retry_after: float | None = None
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        errors: tuple[FieldError, ...] = (),
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -61,6 +66,12 @@ class Conflict(MedsearchError):
     """The state of the object does not allow the operation (409)."""
 
     code = "conflict"
+
+
+class LeaseLost(Conflict):
+    """The lease ran out or was given to somebody else: nothing was written, the work is abandoned."""
+
+    code = "job.lease_lost"
 
 
 class Gone(MedsearchError):

@@ -103,7 +103,14 @@ def step(state: State, happening: Happening) -> State:
             if state.stage is not Stage.INDEX:
                 raise Conflict("Only the last stage finishes a document.", code="document.state")
             return State(status)
-        case Happening.CLAIM | Happening.FAIL | Happening.RELEASE | Happening.WAKE | Happening.QUARANTINE | Happening.REQUEUE:
+        case (
+            Happening.CLAIM
+            | Happening.FAIL
+            | Happening.RELEASE
+            | Happening.WAKE
+            | Happening.QUARANTINE
+            | Happening.REQUEUE
+        ):
             return State(status, state.stage)
         case Happening.REJECT | Happening.REPLACE | Happening.DELETE | Happening.PURGE:
             return State(status)

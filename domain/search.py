@@ -7,6 +7,7 @@ and highlight. All terms come from `models.analysis`, so that every backend sees
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -16,7 +17,11 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
+from domain.errors import Invalid
 from domain.text import AssertionLabel, Mention
+
+GENERATION_NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+"""Generations name folders, tables and indices."""
 
 Vector = npt.NDArray[np.float32]
 """One embedding: shape (dimension,), L2-normalised."""
@@ -41,11 +46,13 @@ class Root:
     concepts: tuple[str, ...]
     """`CODE#assertion` and, within a section, `SECTION#CODE#assertion`, for every code of every mention."""
     section_stems: tuple[str, ...]
-    """`SECTION#stem`."""
+    """`SECTION#stem`, in the order of the text with repetitions: phrases within a section are found by position."""
     facet_concepts: tuple[str, ...]
     """`CODE#assertion` of leading concepts only: what the concept facet counts."""
     concept_labels: dict[str, str] = field(default_factory=dict)
     """CODE -> label, of the leading concepts."""
+    title_stems: int = 0
+    """How many of the first stems are the title's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,10 @@ class PutDocument:
 
 @dataclass(frozen=True, slots=True)
 class UpdateDocument:
-    """Change access list or metadata of an indexed document, unless it has a higher revision."""
+    """Change access list or metadata of an indexed document, unless it has a higher revision.
+
+    A document that is not in the index stays so: its put brings the metadata of its own time.
+    """
 
     document_id: UUID
     revision: int
@@ -85,6 +95,8 @@ class UpdateDocument:
     department: str | None
     patient: str | None
     date: date | None
+    title_stems: str | None = None
+    """The stems of `title`; None: the words of the former title stay searchable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +128,13 @@ class Generation:
     """Version of `models.analysis`: a change needs a new generation."""
     state: GenerationState = GenerationState.BUILDING
 
+    def __post_init__(self) -> None:
+        if not GENERATION_NAME.fullmatch(self.name):
+            raise Invalid(
+                "A generation's name is 1 to 40 of a-z, 0-9, - and _, a letter first.",
+                code="search.generation_name",
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class AccessFilter:
@@ -126,10 +145,11 @@ class AccessFilter:
 
 @dataclass(frozen=True, slots=True)
 class EntityFilter:
-    """A mention of `concept` with one of `assertions` (empty: any)."""
+    """A mention of `concept`, or of one of its `equivalents`, with one of `assertions` (empty: any)."""
 
     concept: str
     assertions: tuple[AssertionLabel, ...] = ()
+    equivalents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +186,14 @@ class Clause:
 
 @dataclass(frozen=True, slots=True)
 class LexicalQuery:
-    """What the words leg asks. No clause means: every document that the filters select."""
+    """What the words leg asks. No clause, or only excluded ones: every other document that the filters select."""
 
     clauses: tuple[Clause, ...]
     filters: Filters = Filters()
+    minimum: int = 1
+    """How many of the SHOULD clauses a document must match at least (when there are any)."""
+    within: frozenset[UUID] | None = None
+    """Only these documents; None: any."""
 
 
 class SortKey(StrEnum):

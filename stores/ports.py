@@ -6,7 +6,7 @@ says otherwise an implementation raises `domain.errors.Unavailable` when its ser
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,6 +28,7 @@ from domain.search import (
     StoredRoot,
     Vector,
 )
+from domain.windows import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +82,13 @@ class EventLog(Protocol):
         """Events behind the given positions (a partition without one: from its start), in log order."""
         ...
 
-    async def wait(self, topics: Sequence[Topic], seconds: float) -> None:
-        """Return when something may have been appended, or after `seconds`."""
+    async def wait(
+        self, topics: Sequence[Topic], seconds: float, *, after: Sequence[Position] | None = None
+    ) -> None:
+        """Return when there is something behind `after`, or after `seconds`.
+
+        Without `after`: when something may have been appended from now on.
+        """
         ...
 
     async def head(self) -> list[Position]:
@@ -103,6 +109,8 @@ class SessionDirectory(Protocol):
     """The published view `auth_db.api.session_state`, cached for at most half a second."""
 
     async def lookup(self, session_id: UUID) -> SessionState | None: ...
+
+    async def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +143,15 @@ class AuditEntry:
 class AuditLog(Protocol):
     """Append-only; a read of PHI waits for this and fails closed."""
 
-    async def record(self, entry: AuditEntry) -> None: ...
+    async def record(self, entry: AuditEntry) -> None:
+        """Store the entry durably, now."""
+        ...
+
+    def seal(self, entry: AuditEntry) -> dict[str, Any]:
+        """The entry, secret fields encrypted, for `stores.outbox.publish_audit` in a change's transaction."""
+        ...
+
+    async def close(self) -> None: ...
 
 
 class MailSender(Protocol):
@@ -144,12 +160,31 @@ class MailSender(Protocol):
     async def send(self, *, to: str, subject: str, text: str, html: str | None, key: str) -> None: ...
 
 
-class RateLimiter(Protocol):
-    """Counts events by key in a moving window."""
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a limit says: allowed or not, how many more now, seconds until the oldest one no longer counts."""
 
-    async def hit(self, key: str, *, limit: int, seconds: int) -> float | None:
-        """Count one; None when within `limit`, else the seconds until the next is allowed."""
+    allowed: bool
+    remaining: int
+    reset_seconds: float
+
+
+class RateLimiter(Protocol):
+    """Counts by key in a moving window of `limit` in `seconds`. Goes on, stricter, while its server is away."""
+
+    async def take(self, key: str, *, limit: int, seconds: int) -> Allowance:
+        """Count one, if it is allowed."""
         ...
+
+    async def peek(self, key: str, *, limit: int, seconds: int) -> Allowance:
+        """As `take`, without counting."""
+        ...
+
+    async def forget(self, key: str, *, limit: int, seconds: int) -> None:
+        """Start the key's window anew."""
+        ...
+
+    async def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +237,13 @@ class SearchIndex(Protocol):
         ...
 
     async def semantic(
-        self, vector: Vector, access: AccessFilter, *, filters: Filters, limit: int, generation: str | None = None
+        self,
+        vector: Vector,
+        access: AccessFilter,
+        *,
+        filters: Filters,
+        limit: int,
+        generation: str | None = None,
     ) -> list[SemanticHit]:
         """The `limit` documents whose best passage is nearest, best first."""
         ...
@@ -250,6 +291,35 @@ class SearchIndex(Protocol):
     async def close(self) -> None: ...
 
 
+class QueryEncoding(Protocol):
+    """Query texts as vectors, from a process of its own."""
+
+    name: str
+    """`name@version` of the encoder, which must be the one that made the index's vectors."""
+
+    async def encode(self, text: str) -> Vector: ...
+
+
+class Visibility(Protocol):
+    """What search may show now, whatever the index holds."""
+
+    async def visible(self, versions: Mapping[UUID, int], principals: Collection[str]) -> frozenset[UUID]:
+        """Those of the documents that may be shown, in the named version, to someone with `principals`."""
+        ...
+
+
+class SearchWindows(Protocol):
+    """Frozen result lists of hybrid and semantic search, and the event that a search was answered."""
+
+    async def answered(self, event: Event, window: Window | None) -> None:
+        """Publish the event and keep the window, when there is one: both or neither."""
+        ...
+
+    async def read(self, window_id: UUID, account: str) -> Window:
+        """The window; raises `Gone` when it is unknown, over, or somebody else's."""
+        ...
+
+
 class DocumentDirectory(Protocol):
     """The published view of the document service, read by workers, index writer and event pump."""
 
@@ -267,5 +337,3 @@ class Subscriber(Protocol):
     async def handle(self, batch: Sequence[LoggedEvent]) -> None:
         """Apply effects, event ids and the new position in one transaction; repeating a batch changes nothing."""
         ...
-
-

@@ -1,7 +1,7 @@
 """Connections to the service databases: one role a service, a password by name, small pools.
 
-`asyncpg` directly; a pool opens connections when they are needed (`min_size=0`) so that it can be built while the
-server is away, and heals by itself when the server comes back.
+`asyncpg` directly; a pool opens connections when they are needed (`min_size=0`) so that it can be built while
+the server is away, and heals by itself when the server comes back.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -31,7 +31,12 @@ UNREACHABLE = (
     asyncpg.TooManyConnectionsError,
     asyncpg.ReadOnlySQLTransactionError,
 )
-"""What asyncpg raises when the server, not the statement, is the trouble."""
+"""What asyncpg raises when the server, not the statement, is the trouble (but see `unreachable`)."""
+
+
+def unreachable(error: BaseException) -> bool:
+    """Whether the server is the trouble; an argument of the wrong kind is an `InterfaceError` but ours."""
+    return isinstance(error, UNREACHABLE) and not isinstance(error, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,8 @@ class Database:
 def database(settings: Settings, service: Service, role: str | None = None) -> Database:
     """The database of `service`, as its own role or as a published view's reader.
 
-    `role` is for instance `document-reader`: user `medsearch_document_reader`, secret `postgres-document-reader`.
+    `role` is for instance `document-reader`: user `medsearch_document_reader`, secret
+    `postgres-document-reader`.
     """
     account = role or service
     url = settings.postgres.urls.get(service) or settings.postgres.url
@@ -75,14 +81,26 @@ async def connect(target: Database, secrets: SecretStore, *, timeout: float = 5)
         )
     except UNREACHABLE as error:
         raise _unavailable(target, error) from error
-    await _prepare(connection)
+    try:
+        await _prepare(connection)
+    except BaseException:  # also cancelled: nobody would close it
+        connection.terminate()
+        raise
     return connection
 
 
 class Postgres:
-    """A lazily opened pool of one database. Server trouble surfaces as `Unavailable`, never as a driver error."""
+    """A lazily opened pool of one database. Server trouble surfaces as `Unavailable`, nothing else."""
 
-    def __init__(self, target: Database, secrets: SecretStore, *, size: int = 4, connect_timeout: float = 5, command_timeout: float = 15) -> None:
+    def __init__(
+        self,
+        target: Database,
+        secrets: SecretStore,
+        *,
+        size: int = 4,
+        connect_timeout: float = 5,
+        command_timeout: float = 15,
+    ) -> None:
         self.target = target
         self._secrets = secrets
         self._size = size
@@ -91,7 +109,9 @@ class Postgres:
         self._pool: asyncpg.Pool | None = None
 
     @classmethod
-    def of(cls, settings: Settings, secrets: SecretStore, service: Service, role: str | None = None) -> Postgres:
+    def of(
+        cls, settings: Settings, secrets: SecretStore, service: Service, role: str | None = None
+    ) -> Postgres:
         limits = settings.postgres
         return cls(
             database(settings, service, role),
@@ -107,9 +127,11 @@ class Postgres:
         try:
             pool = await self._opened()
             async with pool.acquire(timeout=self._connect_timeout) as connection:
-                yield connection
-        except UNREACHABLE as error:
-            raise _unavailable(self.target, error) from error
+                yield cast("asyncpg.Connection", connection)
+        except Exception as error:
+            if unreachable(error):
+                raise _unavailable(self.target, error) from error
+            raise
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[asyncpg.Connection]:

@@ -1,0 +1,89 @@
+"""Moves events: from outboxes to the log, from the log to subscribers. None holds up another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, TypeVar
+
+import structlog
+
+from domain.errors import MedsearchError
+from stores.ports import EventLog
+
+WAIT_SECONDS = 1.0
+"""Longest sleep without having been woken."""
+
+FORGET_EVERY_SECONDS = 3600.0
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+
+class Mover(Protocol):
+    """Takes outboxes to the log (`stores.relay.Relay`)."""
+
+    async def run_once(self) -> int: ...
+    async def wait(self, seconds: float) -> None: ...
+
+
+class Reader(Protocol):
+    """A subscriber that advances by itself (`stores.subscriptions.Subscription`)."""
+
+    name: str
+
+    async def advance(self, event_log: EventLog, *, limit: int = 100) -> int: ...
+    async def wait(self, event_log: EventLog, seconds: float) -> None: ...
+    async def forget(self) -> int: ...
+
+
+class EventPump:
+    """`run` is the duty of the leader: it works until it is cancelled."""
+
+    def __init__(
+        self, relay: Mover, readers: Sequence[Reader], event_log: EventLog, *, batch: int = 100
+    ) -> None:
+        self._relay = relay
+        self._readers = tuple(readers)
+        self._log = event_log
+        self._batch = batch
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_forever("relay", self._relay.run_once, self._relay.wait))
+            for reader in self._readers:
+                tasks.create_task(self._read(reader))
+                tasks.create_task(self._forget(reader))
+
+    async def _read(self, reader: Reader) -> None:
+        await _forever(
+            reader.name,
+            lambda: reader.advance(self._log, limit=self._batch),
+            lambda seconds: reader.wait(self._log, seconds),
+        )
+
+    async def _forget(self, reader: Reader) -> None:
+        while True:
+            await _attempt(reader.name, reader.forget)
+            await asyncio.sleep(FORGET_EVERY_SECONDS)
+
+
+async def _forever(
+    name: str, work: Callable[[], Awaitable[int]], wait: Callable[[float], Awaitable[None]]
+) -> None:
+    """Work while there is something to do, else wait; an expected error is a pause."""
+    while True:
+        moved = await _attempt(name, work)
+        if moved == 0:
+            await _attempt(name, lambda: wait(WAIT_SECONDS))
+        elif moved is None:
+            await asyncio.sleep(WAIT_SECONDS)
+
+
+async def _attempt(name: str, work: Callable[[], Awaitable[T]]) -> T | None:
+    try:
+        return await work()
+    except MedsearchError as error:
+        log.warning("pump_paused", reader=name, reason=error.code)
+        return None

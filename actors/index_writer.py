@@ -1,0 +1,274 @@
+"""The one writer of the index: takes `index` jobs in batches, one commit or refresh a batch.
+
+Order of effects: the index, then `visibility` in `search_db`, then the jobs with `document.processed`. Each
+may be repeated: ids are deterministic and a lower revision loses. What a document is like is read just before
+it is written, so that a late change wins over the event that announced an early one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+import structlog
+
+from actors.heart import Heart
+from actors.stage_worker import Waker, lane_order
+from actors.stages import failure
+from domain.access import effective_principals
+from domain.documents import DocumentState
+from domain.errors import LeaseLost, NotFound, Unavailable
+from domain.jobs import Failure, JobKind, Lease, Stage
+from domain.search import (
+    DeleteDocument,
+    Generation,
+    GenerationState,
+    IndexOperation,
+    PutDocument,
+    UpdateDocument,
+)
+from models.artefacts import ArtefactFormat, load_annotation, load_vectors
+from models.records import index_records
+from stores.jobs import JobStore
+from stores.ports import BlobStore, WriteReport
+from stores.visibility import Visible
+
+MAX_PASSAGES = 20_000
+"""A batch ends when it holds so many passages, however few documents they are from."""
+
+log = structlog.get_logger(__name__)
+
+
+class Directory(Protocol):
+    """What the document service publishes, for many documents at once."""
+
+    async def states(self, document_ids: Sequence[UUID]) -> dict[UUID, DocumentState]: ...
+
+
+class VisibilityStore(Protocol):
+    """What search may show (`stores.visibility`)."""
+
+    async def raise_to(self, rows: Sequence[Visible]) -> None: ...
+
+
+class WritableIndex(Protocol):
+    """The write side of `stores.ports.SearchIndex`."""
+
+    async def create(self, generation: Generation) -> None: ...
+    async def generations(self) -> list[Generation]: ...
+    async def promote(self, name: str) -> None: ...
+    async def write(self, generation: str, operations: Sequence[IndexOperation]) -> WriteReport: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What one job asks of the index and of `visibility`."""
+
+    lease: Lease
+    operation: IndexOperation
+    visible: Visible
+
+
+Checkpoint = Callable[[str, Sequence[Lease]], Awaitable[None]]
+"""Called with `claimed`, `written`, `visible` and `finished`; tests stop here."""
+
+
+async def pass_by(_: str, __: Sequence[Lease]) -> None:
+    """The checkpoint of production."""
+
+
+class IndexWriter:
+    """`run` is the duty of the leader: it works until it is cancelled."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        jobs: JobStore,
+        index: WritableIndex,
+        directory: Directory,
+        visibility: VisibilityStore,
+        blobs: BlobStore,
+        generation: Generation,
+        heart: Heart,
+        waker: Waker,
+        batch: int,
+        poll_seconds: float,
+        away_seconds: float,
+        checkpoint: Checkpoint = pass_by,
+    ) -> None:
+        self.name = name
+        self._jobs = jobs
+        self._index = index
+        self._directory = directory
+        self._visibility = visibility
+        self._blobs = blobs
+        self._generation = generation
+        self._heart = heart
+        self._waker = waker
+        self._batch = batch
+        self._poll_seconds = poll_seconds
+        self._away_seconds = away_seconds
+        self._checkpoint = checkpoint
+
+    async def run(self) -> None:
+        """Make sure of the live generation, then write batch after batch; wait for an index that is away."""
+        ready = False
+        for turn in itertools.count(1):
+            heard = self._waker.count
+            try:
+                ready = ready or await self.prepare()
+                await self._jobs.expire()
+                if not await self.write_batch(turn):
+                    await self._waker.wait(self._poll_seconds, since=heard)
+            except Unavailable as error:
+                log.warning("index_writer_waits", reason=error.code)
+                await asyncio.sleep(self._away_seconds)
+
+    async def prepare(self) -> bool:
+        """Create and promote the first generation when there is no live one.
+
+        Raises `Unavailable` (`index.generation_mismatch`) when the live one was made by other models.
+        """
+        live = [g for g in await self._index.generations() if g.state is GenerationState.LIVE]
+        if not live:
+            await self._index.create(self._generation)
+            await self._index.promote(self._generation.name)
+            live = [self._generation]
+        made, ours = ((g.encoder, g.dimension, g.analysis) for g in (live[0], self._generation))
+        if made != ours:
+            log.error("generation_mismatch", live=made, configured=ours)
+            raise Unavailable("The live index was made by other models.", code="index.generation_mismatch")
+        self._generation = live[0]
+        return True
+
+    async def write_batch(self, turn: int = 1) -> int:
+        """Claim and write one batch; the number of jobs claimed. Raises `Unavailable`: a store is away."""
+        leases = await self._jobs.claim([Stage.INDEX], self.name, lanes=lane_order(turn), limit=self._batch)
+        if not leases:
+            return 0
+        with self._heart.holding(*leases):
+            await self._checkpoint("claimed", leases)
+            try:
+                await self._write(leases)
+            except Unavailable:
+                await self._postpone(leases)
+                raise
+        return len(leases)
+
+    async def _write(self, leases: Sequence[Lease]) -> None:
+        states = await self._directory.states([lease.document_id for lease in leases])
+        group: list[Prepared] = []
+        passages = 0
+        for lease in leases:
+            prepared = await self._prepared(lease, states.get(lease.document_id))
+            if prepared is None:
+                continue
+            group.append(prepared)
+            passages += len(prepared.operation.passages) if isinstance(prepared.operation, PutDocument) else 1
+            if passages >= MAX_PASSAGES:
+                await self._apply(group)
+                group, passages = [], 0
+        await self._apply(group)
+
+    async def _prepared(self, lease: Lease, state: DocumentState | None) -> Prepared | None:
+        """What the job asks for; None when there is nothing to do, and the job is settled already."""
+        gone = state is None or state.deleted
+        if lease.kind is JobKind.DELETE:
+            revision = max(lease.revision, state.revision if state else 0)
+            return Prepared(lease, DeleteDocument(lease.document_id, revision), _gone(lease, revision))
+        if gone or state is None or (lease.kind is JobKind.PROCESS and state.version != lease.version):
+            await self._settle(self._jobs.drop(lease))
+            return None
+        if lease.kind is JobKind.UPDATE:
+            return Prepared(lease, _update(state), Visible.of(state))
+        try:
+            return Prepared(lease, await self._records(lease, state), Visible.of(state))
+        except (ArtefactFormat, NotFound, LookupError, ValueError) as error:
+            log.warning("records_failed", document_id=str(lease.document_id), exc_info=error)
+            await self._settle(self._jobs.fail(lease, failure("model_failed")))
+            return None
+
+    async def _records(self, lease: Lease, state: DocumentState) -> PutDocument:
+        annotation = await self._blobs.read(lease.artefacts[Stage.ANNOTATE.value])
+        vectors = await self._blobs.read(lease.artefacts[Stage.EMBED.value])
+
+        def build() -> PutDocument:
+            loaded = load_vectors(vectors, encoder=self._generation.encoder)
+            return index_records(state, load_annotation(annotation), loaded)
+
+        return await asyncio.to_thread(build)
+
+    async def _apply(self, group: Sequence[Prepared]) -> None:
+        """Index, visibility, artefacts of what is gone, jobs: in this order."""
+        group = await self._accepted(group)
+        leases = [prepared.lease for prepared in group]
+        if not group:
+            return
+        await self._checkpoint("written", leases)
+        await self._visibility.raise_to([prepared.visible for prepared in group])
+        await self._checkpoint("visible", leases)
+        for lease in leases:
+            await self._remove_artefacts(lease)
+        for lost in await self._jobs.finish(leases):
+            log.warning("lease_lost", stage=Stage.INDEX, document_id=str(lost.document_id))
+        await self._checkpoint("finished", leases)
+        log.info("indexed", documents=len(leases), request_ids=[lease.request_id for lease in leases])
+
+    async def _accepted(self, group: Sequence[Prepared]) -> Sequence[Prepared]:
+        """Write all at once; when the index refuses, one by one, so that only what it refuses fails."""
+        if not group:
+            return group
+        try:
+            await self._index.write(self._generation.name, [prepared.operation for prepared in group])
+        except Unavailable:
+            raise
+        except Exception as error:
+            log.warning("index_refused", documents=len(group), exc_info=error)
+            if len(group) > 1:
+                return [one for prepared in group for one in await self._accepted([prepared])]
+            await self._settle(self._jobs.fail(group[0].lease, failure("index_unavailable")))
+            return []
+        return group
+
+    async def _remove_artefacts(self, lease: Lease) -> None:
+        """Those of a deleted document, or of the versions before this one."""
+        if lease.kind is JobKind.DELETE:
+            await self._blobs.delete(f"artefacts/{lease.document_id}")
+        elif lease.kind is JobKind.PROCESS:
+            for version in range(1, lease.version):
+                await self._blobs.delete(f"artefacts/{lease.document_id}/{version}")
+
+    async def _postpone(self, leases: Sequence[Lease]) -> None:
+        """An index that is away is no document's fault: nothing is counted."""
+        away: Failure = failure("index_unavailable")
+        for lease in leases:
+            await self._settle(self._jobs.postpone(lease, away, self._away_seconds))
+
+    async def _settle(self, change: Awaitable[object]) -> None:
+        """A job that is not ours any more needs no settling."""
+        try:
+            await change
+        except LeaseLost:
+            log.warning("lease_lost", stage=Stage.INDEX)
+
+
+def _update(state: DocumentState) -> UpdateDocument:
+    return UpdateDocument(
+        document_id=state.document_id,
+        revision=state.revision,
+        access=tuple(sorted(effective_principals(state.access))),
+        title=state.title or state.filename,
+        document_type=state.document_type,
+        department=state.department,
+        patient=state.patient,
+        date=state.document_date,
+    )
+
+
+def _gone(lease: Lease, revision: int) -> Visible:
+    return Visible(lease.document_id, lease.version, revision, (), deleted=True)

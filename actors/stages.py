@@ -1,0 +1,149 @@
+"""The stages of a document before the index: from the original's bytes to text, to annotation, to vectors.
+
+Each is a plain function from inputs to a durable result or a `Failure`. Processor-bound work runs in one
+thread of its own, so that the event loop stays free; models are loaded when first needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol, TypeVar
+
+import structlog
+
+from actors.parser import Parser
+from domain.errors import NotFound
+from domain.jobs import QUARANTINES, Failure, Lease, Stage
+from domain.text import Annotation, Extraction
+from models.artefacts import (
+    ArtefactFormat,
+    Vectors,
+    dump_annotation,
+    dump_extraction,
+    dump_vectors,
+    load_annotation,
+    load_extraction,
+)
+from stores.ports import BlobStore
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+
+class Annotator(Protocol):
+    """Sections, passages and mentions of a text."""
+
+    def annotate(self, extraction: Extraction) -> Annotation: ...
+
+
+class Embedder(Protocol):
+    """Vectors of texts: (n, dimension) float32, L2-normalised."""
+
+    @property
+    def name(self) -> str: ...
+
+    def embed(self, texts: list[str]) -> Vectors: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StageResult:
+    """The artefact's bytes, and what operators and events may know about it (never text)."""
+
+    content: bytes
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Stages:
+    """Runs the stage that a lease names."""
+
+    def __init__(
+        self,
+        blobs: BlobStore,
+        parser: Parser,
+        load_annotator: Callable[[], Annotator],
+        load_embedder: Callable[[], Embedder],
+    ) -> None:
+        self._blobs = blobs
+        self._parser = parser
+        self._annotator = functools.cache(load_annotator)
+        self._embedder = functools.cache(load_embedder)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="models")
+
+    async def run(self, lease: Lease) -> StageResult | Failure:
+        """The result of the lease's stage. Raises `Unavailable` when storage is away."""
+        match lease.stage:
+            case Stage.EXTRACT:
+                return await self._extract(lease)
+            case Stage.ANNOTATE:
+                return await self._compute(
+                    lease, Stage.EXTRACT, lambda content: annotate(content, self._annotator())
+                )
+            case Stage.EMBED:
+                return await self._compute(
+                    lease, Stage.ANNOTATE, lambda content: embed(content, self._embedder())
+                )
+            case Stage.INDEX:
+                raise ValueError("the index writer runs the last stage")
+
+    async def _extract(self, lease: Lease) -> StageResult | Failure:
+        try:
+            path = await self._blobs.local_path(lease.blob_key)
+        except NotFound:
+            return failure("original_missing")
+        outcome = await self._parser.parse(path, attempt=lease.attempt)
+        return outcome if isinstance(outcome, Failure) else await self._in_thread(extracted, outcome)
+
+    async def _compute(
+        self, lease: Lease, before: Stage, work: Callable[[bytes], StageResult]
+    ) -> StageResult | Failure:
+        try:
+            content = await self._blobs.read(lease.artefacts[before])
+            return await self._in_thread(work, content)
+        except (
+            NotFound,
+            ArtefactFormat,
+            MemoryError,
+            ValueError,
+            ArithmeticError,
+            LookupError,
+            RuntimeError,
+        ) as error:
+            # the document breaks the model: its text must not get into the log with the message
+            log.warning("stage_failed", stage=lease.stage, document_id=str(lease.document_id), exc_info=error)
+            return failure("model_failed")
+
+    async def _in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+
+
+def extracted(extraction: Extraction) -> StageResult:
+    """The parser's answer as an artefact."""
+    facts = asdict(extraction)
+    facts["pages"] = len(extraction.pages)
+    return StageResult(dump_extraction(extraction), facts)
+
+
+def annotate(extraction: bytes, annotator: Annotator) -> StageResult:
+    """From the extraction artefact to the annotation artefact."""
+    annotation = annotator.annotate(load_extraction(extraction))
+    facts = {"passages": len(annotation.passages), "models": list(annotation.models)}
+    return StageResult(dump_annotation(annotation), facts)
+
+
+def embed(annotation: bytes, embedder: Embedder) -> StageResult:
+    """From the annotation artefact to the vectors, one a passage."""
+    content = load_annotation(annotation)
+    vectors = embedder.embed([passage.text for passage in content.passages])
+    return StageResult(
+        dump_vectors(vectors, encoder=embedder.name), {"models": [*content.models, embedder.name]}
+    )
+
+
+def failure(code: str) -> Failure:
+    """The failure with this code of `domain.jobs.QUARANTINES`."""
+    return Failure(code, QUARANTINES[code][0])

@@ -1,0 +1,1 @@
+"""The composition root: wiring, application builders, local launcher, command line, migrations."""

@@ -1,0 +1,1 @@
+"""The demonstration: invented letters, reports and guides, two clinicians who own them, and their loading."""

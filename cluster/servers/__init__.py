@@ -1,0 +1,3 @@
+"""The servers that the platform brings along: Postgres and Redis, started from wheels, without Docker or
+root.
+"""

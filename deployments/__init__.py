@@ -1,0 +1,1 @@
+"""The Ray Serve applications, one vertical slice each."""

@@ -1,0 +1,1 @@
+"""The authentication service: accounts, sessions, tokens (`auth_db`)."""

@@ -1,0 +1,99 @@
+"""Does this person know the password, and may the new one be it? Every guess goes through the throttle."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from config.settings import PasswordSettings
+from deployments.auth.hashing import PasswordHasher, Verification
+from deployments.auth.identifiers import folded
+from deployments.auth.throttle import LoginThrottle
+from deployments.auth.trail import AccountTrail
+from deployments.edge.context import address
+from domain.errors import FieldError, Invalid, TooMany, Unauthenticated
+from domain.passwords import refusal
+from stores.accounts import Account, Accounts
+from stores.postgres import Postgres
+from stores.refresh_tokens import Sessions
+
+KNOWN_ADDRESS = timedelta(days=30)
+"""How long an address that an account logged in from is its owner's."""
+
+
+class Credentials:
+    """Checks and makes password hashes."""
+
+    def __init__(
+        self,
+        db: Postgres,
+        *,
+        rules: PasswordSettings,
+        hasher: PasswordHasher,
+        throttle: LoginThrottle,
+        trail: AccountTrail,
+    ) -> None:
+        self._db = db
+        self._rules = rules
+        self._hasher = hasher
+        self._throttle = throttle
+        self._trail = trail
+
+    async def admit(self, key: str, submitted: str) -> None:
+        """Count an attempt at the account of address `key`; a refusal (`TooMany`) is audited."""
+
+        async def known() -> bool:
+            async with self._db.connection() as connection:
+                since = datetime.now(UTC) - KNOWN_ADDRESS
+                return await Sessions(connection).known_address(key, address(), since)
+
+        try:
+            await self._throttle.admit(key, address(), known)
+        except TooMany:
+            async with self._db.transaction() as connection:
+                await self._trail.record(
+                    connection,
+                    "auth.lockout",
+                    action="E",
+                    outcome="denied",
+                    reason="auth.throttled",
+                    names={"identifier": submitted},
+                )
+            raise
+
+    async def check(self, account: Account | None, password: str, key: str) -> Verification:
+        """Compare, after `admit`. The work is the same without an account that one may log in to."""
+        checked = await self._hasher.verify(password, account.password_hash if account else None)
+        if account is None or not checked.right or not account.active or account.kind != "person":
+            await self._throttle.failed(address())
+            return Verification(False)
+        await self._throttle.succeeded(key, address())
+        return checked
+
+    async def confirm(self, user: UUID, password: str | None) -> Account:
+        """The account, if whoever is logged in to it knows its password; else `Invalid`, `TooMany`."""
+        async with self._db.connection() as connection:
+            account = await Accounts(connection).by_id(user)
+        if account is None:
+            raise Unauthenticated("The session has ended. Log in again.")
+        key = folded(account.email)
+        await self.admit(key, account.email)
+        if not (await self.check(account, password or "", key)).right:
+            error = FieldError(
+                "current_password", "wrong", "The current password is needed, and must be right."
+            )
+            raise Invalid("The current password is wrong.", code="auth.wrong_password", errors=(error,))
+        return account
+
+    async def hash_new(self, field: str, password: str, *, username: str, email: str) -> str:
+        """The hash of a new password; raises `Invalid` naming `field` when it may not be used."""
+        error = refusal(
+            field,
+            password,
+            own=(username, email, email.partition("@")[0]),
+            shortest=self._rules.min_length,
+            longest=self._rules.max_length,
+        )
+        if error:
+            raise Invalid(error.message, code="auth.password_refused", errors=(error,))
+        return await self._hasher.hash(password)

@@ -1,0 +1,78 @@
+"""Password hashes: argon2id, and bcrypt hashes of another system until their owner's next login.
+
+Hashing runs in a few threads of its own, never on the event loop; when too many wait, callers are refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
+from pwdlib.hashers.bcrypt import BcryptHasher
+
+from config.settings import AuthSettings
+from domain.errors import Unavailable
+from domain.passwords import normalised
+
+WAITING_PER_THREAD = 32
+BCRYPT_BYTES = 72
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Whether the password was right, and a better hash of it when the stored one is of an older kind."""
+
+    right: bool
+    upgraded: str | None = None
+
+
+class PasswordHasher:
+    """Raises `Unavailable` (`auth.busy`) at once when more callers wait than can be served soon."""
+
+    def __init__(self, settings: AuthSettings) -> None:
+        rules = settings.password
+        argon2 = Argon2Hasher(time_cost=rules.argon2_time, memory_cost=rules.argon2_memory_kib, parallelism=1)
+        self._hashes = PasswordHash((argon2, BcryptHasher()))
+        self._bcrypt = BcryptHasher
+        self._threads = ThreadPoolExecutor(settings.hash_workers, thread_name_prefix="password")
+        self._waiting = 0
+        self._room = settings.hash_workers * (WAITING_PER_THREAD + 1)
+        self._decoy = self._hashes.hash(secrets.token_urlsafe(16))
+
+    async def hash(self, password: str) -> str:
+        return await self._in_thread(lambda: self._hashes.hash(normalised(password)))
+
+    async def verify(self, password: str, stored: str | None) -> Verification:
+        """Compare; without a stored hash the same work is done for nothing, and the answer is wrong."""
+        return await self._in_thread(lambda: self._verify(password, stored))
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _verify(self, password: str, stored: str | None) -> Verification:
+        if stored is not None and self._bcrypt.identify(stored):
+            return self._verify_bcrypt(password, stored)
+        right, upgraded = self._hashes.verify_and_update(normalised(password), stored or self._decoy)
+        return Verification(right and stored is not None, upgraded if stored is not None else None)
+
+    def _verify_bcrypt(self, password: str, stored: str) -> Verification:
+        """The other system hashed what was typed, not its normal form."""
+        if len(password.encode()) > BCRYPT_BYTES or not self._hashes.verify(password, stored):
+            return Verification(False)
+        return Verification(True, self._hashes.hash(normalised(password)))
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        if self._waiting >= self._room:
+            raise Unavailable("Too many people are logging in. Try again.", code="auth.busy", retry_after=2)
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        finally:
+            self._waiting -= 1

@@ -1,0 +1,143 @@
+"""Sessions from login to logout."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+
+from deployments.auth.credentials import Credentials
+from deployments.auth.identifiers import email_key
+from deployments.auth.tokens import TokenIssuer, TokenPair
+from deployments.auth.trail import AccountTrail
+from deployments.edge.context import address, arrived_at
+from domain.access import Caller
+from domain.errors import Forbidden, Unauthenticated
+from domain.events import EventType
+from stores.accounts import Account, Accounts
+from stores.postgres import Postgres
+from stores.refresh_tokens import Session, Sessions, Used, fresh_token
+
+OVERLAP_SECONDS = 0.3
+"""How long the answer to a refresh is held back.
+
+Who shows a rotated token before its rotation was answered raced with the rightful owner (parallel tabs) and
+is only refused; who shows it later has a copy, and the family ends.
+"""
+
+
+class LoginService:
+    """`session_seconds`: how long a session lasts at most."""
+
+    def __init__(
+        self,
+        db: Postgres,
+        *,
+        credentials: Credentials,
+        issuer: TokenIssuer,
+        trail: AccountTrail,
+        session_seconds: int,
+        overlap_seconds: float = OVERLAP_SECONDS,
+    ) -> None:
+        self._db = db
+        self._credentials = credentials
+        self._issuer = issuer
+        self._trail = trail
+        self._life = timedelta(seconds=session_seconds)
+        self._overlap = timedelta(seconds=overlap_seconds)
+
+    async def login(self, email: str, password: str) -> TokenPair:
+        """A new session. Raises `Unauthenticated` for every reason, `TooMany`, `Forbidden` (unverified)."""
+        key = email_key(email)
+        await self._credentials.admit(key, email)
+        async with self._db.connection() as connection:
+            account = await Accounts(connection).by_email(key)
+        checked = await self._credentials.check(account, password, key)
+        if account is None or not checked.right:
+            await self._refused(account, email)
+            raise Unauthenticated(
+                "The e-mail address or the password is wrong.", code="auth.invalid_credentials"
+            )
+        if account.email_verified_at is None:
+            raise Forbidden("Confirm your e-mail address first.", code="auth.email_not_verified")
+        async with self._db.transaction() as connection:
+            if checked.upgraded and account.password_hash:
+                accounts = Accounts(connection)
+                await accounts.upgrade_hash(account.id, account.password_hash, checked.upgraded)
+            return await self._begin(connection, account)
+
+    async def refresh(self, token: str) -> TokenPair:
+        """The next pair for a refresh token; one shown again ends its family. Raises `Unauthenticated`."""
+        successor = fresh_token()
+        async with self._db.transaction() as connection:
+            found = await Sessions(connection).rotate(token, successor, now=datetime.now(UTC))
+            account = await self._rotated(connection, found)
+        if account is None or not isinstance(found, Session):
+            raise Unauthenticated("The session has ended. Log in again.", code="auth.invalid_refresh_token")
+        await asyncio.sleep(self._overlap.total_seconds())
+        return self._issuer.issue(account, found, successor)
+
+    async def logout(self, caller: Caller, token: str | None = None) -> None:
+        """End the caller's session, and that of `token` when it is the caller's too."""
+        user = UUID(caller.user_id)
+        async with self._db.transaction() as connection:
+            sessions = Sessions(connection)
+            ending = {UUID(caller.session_id)} if caller.session_id else set()
+            other = await sessions.of_token(token) if token else None
+            if other and other.account_id == user:
+                ending.add(other.id)
+            for session_id in sorted(ending):
+                if await sessions.end(session_id, "logout"):
+                    await self._trail.event(connection, EventType.USER_LOGOUT, user, {"outcome": "success"})
+                    await self._trail.record(
+                        connection, "auth.logout", action="E", user=user, role=caller.role, session=session_id
+                    )
+
+    async def _begin(self, connection: asyncpg.Connection, account: Account) -> TokenPair:
+        token = fresh_token()
+        expires = datetime.now(UTC) + self._life
+        sessions = Sessions(connection)
+        session = await sessions.start(account.id, token=token, expires_at=expires, address=address())
+        await self._trail.event(connection, EventType.USER_LOGIN, account.id, {"outcome": "success"})
+        await self._trail.record(
+            connection, "auth.login", action="E", user=account.id, role=account.role, session=session.id
+        )
+        return self._issuer.issue(account, session, token)
+
+    async def _refused(self, account: Account | None, submitted: str) -> None:
+        async with self._db.transaction() as connection:
+            await self._trail.record(
+                connection,
+                "auth.login",
+                action="E",
+                outcome="failure",
+                about=account.id if account else None,
+                reason="auth.invalid_credentials",
+                names={"identifier": submitted},
+            )
+
+    async def _rotated(self, connection: asyncpg.Connection, found: Session | Used | None) -> Account | None:
+        """Write down what became of a refresh token; the account when it was good."""
+        if isinstance(found, Session):
+            account = await Accounts(connection).by_id(found.account_id)
+            await self._trail.record(
+                connection, "auth.refresh", action="E", user=found.account_id, session=found.id
+            )
+            return account
+        if found and found.rotated_at and arrived_at() > found.rotated_at + self._overlap:
+            await self._stolen(connection, found.session)
+        return None
+
+    async def _stolen(self, connection: asyncpg.Connection, session: Session) -> None:
+        if await Sessions(connection).end(session.id, "refresh_token_reused"):
+            await self._trail.record(
+                connection,
+                "auth.refresh_reuse",
+                action="E",
+                outcome="denied",
+                about=session.account_id,
+                session=session.id,
+                reason="refresh_token_reused",
+            )

@@ -1,0 +1,1 @@
+"""Document management: uploads, versions, lists, downloads, what was read in them, deletion."""

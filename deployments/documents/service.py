@@ -1,0 +1,177 @@
+"""Reading, listing, sharing and deleting documents. What shows PHI is recorded before it is answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+from uuid import UUID
+
+from deployments.documents import events
+from deployments.documents.lookup import DocumentLookup, missing
+from deployments.documents.schemas import Deletion, Entity, PageText
+from domain.access import Access, Caller, Sensitivity
+from domain.errors import Conflict, NotFound
+from domain.jobs import Stage
+from domain.lifecycle import Happening, step
+from domain.text import Annotation, Extraction
+from models.artefacts import load_annotation, load_extraction
+from stores.document_lists import DocumentLists, ListFilters, Order
+from stores.documents import Document, DocumentStore
+from stores.outbox import publish, publish_audit
+from stores.ports import AuditLog, BlobStore
+
+Artefact = TypeVar("Artefact", Extraction, Annotation)
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A document's original bytes."""
+
+    document: Document
+    chunks: AsyncIterator[bytes]
+
+
+class DocumentService:
+    """What callers may do with documents that are there."""
+
+    def __init__(
+        self,
+        store: DocumentStore,
+        lists: DocumentLists,
+        blobs: BlobStore,
+        audit: AuditLog,
+        lookup: DocumentLookup,
+    ) -> None:
+        self._store = store
+        self._lists = lists
+        self._blobs = blobs
+        self._audit = audit
+        self._lookup = lookup
+
+    async def view(self, caller: Caller, document_id: UUID) -> Document:
+        """The document's metadata and status."""
+        document = await self._lookup.visible(caller, document_id, "document.view")
+        await self._record_read(caller, "document.view", document)
+        return document
+
+    async def status(self, caller: Caller, document_id: UUID) -> Document:
+        """How far it is, nothing of what it is about: not audited."""
+        return await self._lookup.of_uploader(caller, document_id, "document.status")
+
+    async def page(
+        self, caller: Caller, filters: ListFilters, *, order: Order, after: UUID | None, limit: int
+    ) -> list[Document]:
+        """Documents that the caller may see, one more than `limit` when there is a next page."""
+        documents = await self._lists.page(
+            self._lookup.rights.reach(caller), filters, order=order, after=after, limit=limit + 1
+        )
+        entry = events.entry(caller, "R", "document.list")
+        shown = tuple(document.id for document in documents[:limit])
+        await self._audit.record(replace(entry, patient=filters.patient, document_ids=shown))
+        return documents
+
+    async def download(self, caller: Caller, document_id: UUID) -> Download:
+        """The original of the current version."""
+        document = await self._lookup.readable(caller, document_id, "document.download")
+        await self._blobs.local_path(document.content.blob_key)
+        await self._record_read(caller, "document.download", document)
+        return Download(document, self._blobs.stream(document.content.blob_key))
+
+    async def page_text(self, caller: Caller, document_id: UUID, number: int) -> PageText:
+        """The stored text of one page; raises `Conflict` while there is none yet."""
+        document = await self._lookup.readable(caller, document_id, "document.text")
+        extraction = await self._artefact(document, Stage.EXTRACT, load_extraction)
+        page = next((page for page in extraction.pages if page.number == number), None)
+        if page is None:
+            raise NotFound(f"The document has {len(extraction.pages)} pages.", code="document.page_not_found")
+        await self._record_read(caller, "document.text", document)
+        return PageText(
+            document_id=document.id,
+            version=document.version,
+            page=number,
+            pages=len(extraction.pages),
+            readable=number not in extraction.unreadable_pages,
+            text=page.text,
+        )
+
+    async def entities(
+        self, caller: Caller, document_id: UUID, *, page: int | None, start: int, limit: int
+    ) -> tuple[list[Entity], int]:
+        """Mentions in the order of the text, `limit` from the `start`-th on; and how many there are."""
+        document = await self._lookup.readable(caller, document_id, "document.entities")
+        annotation = await self._artefact(document, Stage.ANNOTATE, load_annotation)
+        wanted = [mention for mention in annotation.mentions if page in (None, mention.page)]
+        wanted.sort(key=lambda mention: (mention.page, mention.start, mention.end))
+        await self._record_read(caller, "document.entities", document)
+        return [Entity.of(mention) for mention in wanted[start : start + limit]], len(wanted)
+
+    async def delete(self, caller: Caller, document_id: UUID, *, reason: str | None = None) -> Deletion:
+        """Hide the document from everybody now; its traces are removed behind that.
+
+        Raises `NotFound`, and `Forbidden` to those who may read but not delete it.
+        """
+        check = self._lookup.rights.check_delete
+        await self._lookup.permitted(caller, document_id, "document.delete", check)
+        async with self._store.transaction() as connection:
+            document = await self._store.locked(connection, document_id)
+            if document is None or document.deleted:
+                raise missing()
+            check(caller, document)
+            going = replace(
+                document, revision=document.revision + 1, state=step(document.state, Happening.DELETE)
+            )
+            await self._store.set_deleting(connection, going)
+            await publish(connection, events.deleted(going))
+            entry = events.entry(caller, "D", "document.delete", going, reason=reason)
+            await publish_audit(connection, self._audit.seal(entry))
+        return Deletion(id=going.id, revision=going.revision, status=going.state.status)
+
+    async def change_access(
+        self,
+        document_id: UUID,
+        access_list: frozenset[str],
+        sensitivity: Sensitivity,
+        *,
+        caller: Caller | None = None,
+    ) -> Document:
+        """Share the document differently from now on; the caller's right to do so was checked before.
+
+        The same list and sensitivity change nothing. Raises `NotFound`.
+        """
+        access = Access(access_list, sensitivity)
+        async with self._store.transaction() as connection:
+            document = await self._store.locked(connection, document_id)
+            if document is None or document.deleted:
+                raise missing()
+            fields = [
+                name
+                for name, old, new in (
+                    ("access", document.access.principals, access.principals),
+                    ("sensitivity", document.access.sensitivity, access.sensitivity),
+                )
+                if old != new
+            ]
+            if not fields:
+                return document
+            changed = replace(document, revision=document.revision + 1, access=access)
+            await self._store.set_access(connection, changed)
+            await publish(connection, events.access_changed(changed, fields))
+            entry = events.entry(caller, "U", "document.access_change", changed)
+            await publish_audit(connection, self._audit.seal(entry))
+        return changed
+
+    async def _artefact(
+        self, document: Document, stage: Stage, load: Callable[[bytes], Artefact]
+    ) -> Artefact:
+        key = document.artefacts.get(stage)
+        if key is None:
+            raise Conflict(
+                "The document has not been read yet. Its status says how far it is.",
+                code="document.not_ready",
+            )
+        return await asyncio.to_thread(load, await self._blobs.read(key))
+
+    async def _record_read(self, caller: Caller, event: str, document: Document) -> None:
+        await self._audit.record(events.entry(caller, "R", event, document))

@@ -1,0 +1,1 @@
+"""What every HTTP application shares: the middleware stack, errors as problem+json, callers, cursors."""

@@ -1,0 +1,165 @@
+"""Who calls, and whether the role may: decided before the body is read and before anything is looked up.
+
+In a route:
+
+    caller: Annotated[Caller, Depends(requires("document.upload"))]      # 401, 403 as due
+    dependencies=[Depends(anyone)]                                        # public, said openly
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from fastapi import Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from config.policy import AccessPolicy
+from deployments.edge.context import address, request_id
+from deployments.edge.input_checks import (
+    check_address,
+    check_content_type,
+    check_query,
+    parse_json,
+    read_body,
+    replay,
+)
+from deployments.edge.route_table import RouteFacts, facts_of
+from deployments.edge.token_verifier import TokenVerifier
+from domain.access import Caller
+from domain.errors import Forbidden, MedsearchError, Unauthenticated
+from domain.tokens import TokenRefused
+from stores.ports import AuditEntry, AuditLog, SessionDirectory
+
+CALLER = "medsearch.caller"
+FAILURE = "medsearch.authentication_failure"
+BEARER = HTTPBearer(
+    auto_error=False,
+    scheme_name="bearer",
+    bearerFormat="JWT",
+    description="An access token of `POST /api/v1/auth/login`.",
+)
+
+
+def requires(permission: str) -> Callable[..., Awaitable[Caller]]:
+    """A dependency that gives the caller; the stack has made sure that its role has `permission`."""
+
+    async def caller(
+        request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)] = None
+    ) -> Caller:
+        return authenticated(request.scope)
+
+    caller.__dict__["edge_permission"] = permission
+    return caller
+
+
+async def anyone() -> None:
+    """A dependency that says: this route is public."""
+
+
+anyone.__dict__["edge_permission"] = None
+
+
+def authenticated(scope: Scope) -> Caller:
+    """The caller of this request; raises why there is none."""
+    caller = scope.get(CALLER)
+    if isinstance(caller, Caller):
+        return caller
+    failure = scope.get(FAILURE)
+    if isinstance(failure, MedsearchError):
+        raise failure
+    raise Unauthenticated("This needs an access token. Log in and send it as `Authorization: Bearer`.")
+
+
+class Authentication:
+    """Turns the bearer token into a `Caller` by the token's signature and the published session state.
+
+    A failure is kept, and raised only where somebody must be known: public routes do not look at tokens.
+    """
+
+    def __init__(self, app: ASGIApp, *, tokens: TokenVerifier, sessions: SessionDirectory) -> None:
+        self.app = app
+        self._tokens = tokens
+        self._sessions = sessions
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        facts = facts_of(scope)
+        given = Headers(scope=scope).getlist("authorization") if facts and facts.permission else []
+        if given:
+            try:
+                scope[CALLER] = await self._caller(bearer(given))
+                scope["medsearch.user"] = scope[CALLER].user_id
+            except MedsearchError as error:
+                scope[FAILURE] = error
+        await self.app(scope, receive, send)
+
+    async def _caller(self, token: bytes) -> Caller:
+        claims = self._tokens.verify(token)
+        state = await self._sessions.lookup(claims.session)
+        if state is None or not state.active or claims.token_version < state.token_version:
+            raise TokenRefused("session")
+        user = f"user:{claims.subject}"
+        roles = [p.removeprefix("role:") for p in state.principals if p.startswith("role:")]
+        if user not in state.principals or len(roles) != 1:
+            raise TokenRefused("subject")
+        return Caller(str(claims.subject), roles[0], state.principals, str(claims.session))
+
+
+class Admission:
+    """Lets a request through: the role, the names in the query, and sound JSON where JSON is due."""
+
+    def __init__(self, app: ASGIApp, *, policy: AccessPolicy, audit: AuditLog) -> None:
+        self.app = app
+        self._policy = policy
+        self._audit = audit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        facts = facts_of(scope)
+        if facts and facts.permission:
+            await self._authorise(scope, facts, facts.permission)
+        check_address(scope)
+        if facts:
+            check_query(scope["query_string"], facts.query_names)
+            if facts.json_body:
+                receive = await _sound_json(scope, receive)
+        return await self.app(scope, receive, send)
+
+    async def _authorise(self, scope: Scope, facts: RouteFacts, permission: str) -> None:
+        caller = authenticated(scope)
+        if self._policy.allows(caller.role, permission):
+            return
+        await self._audit.record(
+            AuditEntry(
+                action="E",
+                event="access.denied",
+                outcome="denied",
+                actor=f"user:{caller.user_id}",
+                role=caller.role,
+                reason=f"{permission}: {scope['method']} {facts.template}",
+                address=address() or None,
+                request_id=request_id(),
+                session_id=caller.session_id,
+            )
+        )
+        raise Forbidden(f"The role '{caller.role}' does not have this right ({permission}).")
+
+
+async def _sound_json(scope: Scope, receive: Receive) -> Receive:
+    """Read and check the body, and give a `receive` that has it once more. There may be no body."""
+    body = await read_body(receive)
+    if body:
+        check_content_type(Headers(scope=scope).get("content-type", ""))
+        parse_json(body)
+    return replay(body, receive)
+
+
+def bearer(given: list[str]) -> bytes:
+    """The token of the one Authorization header; raises `TokenRefused` for another scheme or two headers."""
+    scheme, _, token = given[0].partition(" ")
+    if len(given) != 1 or scheme.lower() != "bearer":
+        raise TokenRefused("scheme")
+    return token.strip(" ").encode("latin-1")

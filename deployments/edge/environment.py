@@ -1,0 +1,52 @@
+"""What every application shares, built once a replica."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from config.policy import AccessPolicy
+from config.secrets import SecretStore
+from config.settings import Settings
+from deployments.edge.token_verifier import TokenVerifier
+from stores.audit import PostgresAudit
+from stores.ports import AuditLog, RateLimiter, SessionDirectory
+from stores.postgres import Postgres
+from stores.rate_limits import WindowRateLimiter
+from stores.sessions import PostgresSessionDirectory
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Settings, policy, and the ports that the middleware stack and the slices use."""
+
+    settings: Settings
+    secrets: SecretStore
+    policy: AccessPolicy
+    sessions: SessionDirectory
+    audit: AuditLog
+    limiter: RateLimiter
+    tokens: TokenVerifier
+
+
+def open_edge(settings: Settings, secrets: SecretStore) -> Edge:
+    """The shared ports on the configured servers; nothing is connected before it is needed."""
+    return Edge(
+        settings=settings,
+        secrets=secrets,
+        policy=AccessPolicy.load(),
+        sessions=PostgresSessionDirectory(
+            Postgres.of(settings, secrets, "auth", "session-reader"), settings.auth.session_cache_seconds
+        ),
+        audit=PostgresAudit.of(settings, secrets),
+        limiter=WindowRateLimiter.of(settings, secrets),
+        tokens=TokenVerifier(
+            settings.jwks_path, issuer=settings.auth.issuer, audience=settings.auth.audience
+        ),
+    )
+
+
+async def close_edge(edge: Edge) -> None:
+    """Close what `open_edge` opened."""
+    await edge.sessions.close()
+    await edge.audit.close()
+    await edge.limiter.close()

@@ -1,0 +1,1 @@
+"""The gateway: documentation, health, metrics, public keys; whatever no longer prefix takes."""

@@ -1,0 +1,1 @@
+"""Content processing as operators see it: the queue, the pools, what stands still and why."""

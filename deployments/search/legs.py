@@ -1,0 +1,108 @@
+"""The two legs of a search over the index, each within its time; a store that is away is one clear 503."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from config.settings import SearchSettings
+from deployments.search.question import Question
+from domain.errors import Unavailable
+from domain.search import GenerationState, LexicalResult, SemanticHit
+from stores.ports import QueryEncoding, SearchIndex
+
+GENERATION_BELIEVED_SECONDS = 5.0
+
+
+@asynccontextmanager
+async def index_within(seconds: float) -> AsyncIterator[None]:
+    """Turns whatever keeps the index from answering into `Unavailable` (`search.index_unavailable`)."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except (Unavailable, TimeoutError) as error:
+        raise Unavailable(
+            "Search is not possible at the moment. Try again shortly.",
+            code="search.index_unavailable",
+            retry_after=5,
+        ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class LegResults:
+    """What the legs found; None for a leg that was not asked or was away."""
+
+    lexical: LexicalResult | None
+    semantic: list[SemanticHit] | None
+
+
+class Legs:
+    """Runs them side by side."""
+
+    def __init__(
+        self,
+        index: SearchIndex,
+        encoder: QueryEncoding,
+        settings: SearchSettings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._index = index
+        self._encoder = encoder
+        self._settings = settings
+        self._clock = clock
+        self._checked = float("-inf")
+
+    async def both(self, question: Question) -> LegResults:
+        """Words and meaning; without meaning when only that is away. Raises `Unavailable` without words."""
+        semantic = asyncio.create_task(self._semantic_or_none(question))
+        try:
+            return LegResults(await self._lexical(question), await semantic)
+        finally:
+            semantic.cancel()
+
+    async def meaning(self, question: Question) -> LegResults:
+        """Meaning alone; raises `Unavailable` (`search.semantic_unavailable`)."""
+        return LegResults(None, await self._semantic(question))
+
+    async def _lexical(self, question: Question) -> LexicalResult:
+        async with index_within(self._settings.leg_timeout_seconds):
+            return await self._index.lexical(question.query, question.access, limit=self._settings.window)
+
+    async def _semantic_or_none(self, question: Question) -> list[SemanticHit] | None:
+        try:
+            return await self._semantic(question)
+        except Unavailable:
+            return None
+
+    async def _semantic(self, question: Question) -> list[SemanticHit]:
+        try:
+            async with asyncio.timeout(self._settings.leg_timeout_seconds):
+                await self._check_encoder()
+                vector = await self._encoder.encode(question.parsed.meaning)
+                hits = await self._index.semantic(
+                    vector, question.access, filters=question.filters, limit=self._settings.window
+                )
+        except (Unavailable, TimeoutError) as error:
+            raise _no_meaning() from error
+        return [hit for hit in hits if hit.similarity >= self._settings.semantic_floor]
+
+    async def _check_encoder(self) -> None:
+        """Vectors of two models cannot be compared: the query's must be that of the live generation."""
+        if self._clock() - self._checked < GENERATION_BELIEVED_SECONDS:
+            return
+        live = [one for one in await self._index.generations() if one.state is GenerationState.LIVE]
+        if any(one.encoder != self._encoder.name for one in live):
+            raise _no_meaning()
+        self._checked = self._clock()
+
+
+def _no_meaning() -> Unavailable:
+    return Unavailable(
+        "Search by meaning is not possible at the moment. Try again shortly, or choose mode lexical.",
+        code="search.semantic_unavailable",
+        retry_after=5,
+    )

@@ -1,0 +1,177 @@
+"""The order of hybrid and semantic results: legs fused, weighed by how a document speaks of the concepts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from config.settings import SearchSettings
+from deployments.search.found import Leg
+from deployments.search.legs import LegResults, Legs, index_within
+from deployments.search.question import Question
+from deployments.search.schemas import Mode
+from domain.ids import new_id
+from domain.search import EntityFilter, Filters, LexicalQuery
+from domain.text import AssertionLabel
+from domain.windows import Place, Window, WindowEntry
+from models.fusion import normalised, reciprocal_rank, weighted
+from stores.ports import SearchIndex
+
+AFFIRMED, DOUBTFUL, OTHERWISE = 1.0, 0.8, 0.5
+"""Factors for a document that affirms the concept; else doubts or remembers it; else denies it and such."""
+
+TIERS: tuple[tuple[float, tuple[AssertionLabel, ...]], ...] = (
+    (AFFIRMED, (AssertionLabel.AFFIRMED,)),
+    (DOUBTFUL, (AssertionLabel.UNCERTAIN, AssertionLabel.HISTORICAL)),
+    (OTHERWISE, (AssertionLabel.NEGATED, AssertionLabel.FAMILY, AssertionLabel.HYPOTHETICAL)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    version: int
+    lexical: Place | None
+    semantic: Place | None
+    ordinal: int | None
+
+
+class Ranking:
+    """Makes the window of a question."""
+
+    def __init__(self, legs: Legs, index: SearchIndex, settings: SearchSettings) -> None:
+        self._legs = legs
+        self._index = index
+        self._settings = settings
+
+    async def window(self, question: Question) -> Window:
+        """The ordered documents, at most `settings.window`; of words alone when meaning is away in hybrid."""
+        hybrid = question.mode is Mode.HYBRID
+        results = await (self._legs.both(question) if hybrid else self._legs.meaning(question))
+        async with index_within(self._settings.leg_timeout_seconds):
+            results, matching = await self._agreed(question, results)
+            candidates = _candidates(results)
+            fused = self._fused(results)
+            best = sorted(fused, key=lambda key: (-fused[key], key))[: self._settings.window]
+            factors = await self._factors(question, best)
+        entries = [_entry(key, candidates[key], fused[key], factors.get(key, AFFIRMED)) for key in best]
+        entries.sort(key=lambda entry: (-entry.score, entry.document_id))
+        beyond = sum(entry.lexical is None and entry.document_id not in matching for entry in entries)
+        total = beyond + (results.lexical.total if results.lexical else 0)
+        return Window(new_id(), question.account, total, _legs(results), tuple(entries))
+
+    def weights(self, legs: Collection[str]) -> tuple[float, float]:
+        """Of words and meaning, for the legs that took part."""
+        if len(legs) == 1:
+            return (1.0, 0.0) if "lexical" in legs else (0.0, 1.0)
+        return 1 - self._settings.semantic_weight, self._settings.semantic_weight
+
+    async def _agreed(self, question: Question, results: LegResults) -> tuple[LegResults, frozenset[UUID]]:
+        """Without what the user excluded or does not have what he insisted on, in the semantic leg too.
+
+        Also the documents of the semantic leg that match the words, though behind the end of the words leg.
+        """
+        lexical, semantic = results.lexical, results.semantic or []
+        words = {hit.document_id for hit in lexical.hits} if lexical else set()
+        only = frozenset(hit.document_id for hit in semantic) - words
+        if question.parsed.explicit and only:
+            kept = await self._matching(
+                LexicalQuery(question.parsed.explicit, question.filters, within=only), question
+            )
+            semantic = [hit for hit in semantic if hit.document_id in words or hit.document_id in kept]
+            only &= kept
+        matching: frozenset[UUID] = frozenset()
+        if lexical and lexical.total > len(lexical.hits) and only:
+            query = LexicalQuery(question.query.clauses, question.filters, question.query.minimum, only)
+            matching = await self._matching(query, question)
+        return LegResults(lexical, None if results.semantic is None else semantic), matching
+
+    async def _matching(self, query: LexicalQuery, question: Question) -> frozenset[UUID]:
+        result = await self._index.lexical(query, question.access, limit=self._settings.window)
+        return frozenset(hit.document_id for hit in result.hits)
+
+    def _fused(self, results: LegResults) -> dict[UUID, float]:
+        scores = [
+            {hit.document_id: hit.score for hit in results.lexical.hits} if results.lexical else {},
+            {hit.document_id: hit.similarity for hit in results.semantic or ()},
+        ]
+        weights = self.weights(_legs(results))
+        if self._settings.fusion == "rrf":
+            return reciprocal_rank([list(leg) for leg in scores], weights)
+        return weighted([normalised(leg, least=0.0) for leg in scores], weights)
+
+    async def _factors(self, question: Question, documents: Sequence[UUID]) -> dict[UUID, float]:
+        """How each document speaks of the concepts that the query names; the least favourable one counts.
+
+        Nothing for documents that mention none, nor when the query itself speaks of negation or the like.
+        """
+        if question.parsed.cued or not documents:
+            return {}
+        within = frozenset(documents)
+        groups = await asyncio.gather(
+            *(self._spoken(codes, within, question) for codes in question.parsed.concepts)
+        )
+        factors: dict[UUID, float] = {}
+        for group in groups:
+            for document, factor in group.items():
+                factors[document] = min(factor, factors.get(document, AFFIRMED))
+        return factors
+
+    async def _spoken(
+        self, codes: Sequence[str], within: frozenset[UUID], question: Question
+    ) -> Mapping[UUID, float]:
+        tiers = await asyncio.gather(
+            *(
+                self._matching(
+                    LexicalQuery((), Filters(entities=(_entity(codes, labels),)), within=within), question
+                )
+                for _, labels in TIERS
+            )
+        )
+        factors: dict[UUID, float] = {}
+        for (factor, _), documents in zip(TIERS, tiers, strict=True):
+            for document in documents:
+                factors.setdefault(document, factor)
+        return factors
+
+
+def _entity(codes: Sequence[str], labels: tuple[AssertionLabel, ...]) -> EntityFilter:
+    return EntityFilter(codes[0], labels, tuple(codes[1:]))
+
+
+def _legs(results: LegResults) -> tuple[Leg, ...]:
+    legs: Iterable[tuple[Leg, object]] = (("lexical", results.lexical), ("semantic", results.semantic))
+    return tuple(name for name, result in legs if result is not None)
+
+
+def _candidates(results: LegResults) -> dict[UUID, _Candidate]:
+    words = results.lexical.hits if results.lexical else ()
+    meaning = results.semantic or []
+    lexical = _places({hit.document_id: hit.score for hit in words})
+    semantic = _places({hit.document_id: hit.similarity for hit in meaning})
+    ordinals = {hit.document_id: hit.ordinal for hit in meaning}
+    versions = {hit.document_id: hit.version for hit in meaning} | {
+        hit.document_id: hit.version for hit in words
+    }
+    return {
+        key: _Candidate(version, lexical.get(key), semantic.get(key), ordinals.get(key))
+        for key, version in versions.items()
+    }
+
+
+def _places(scores: Mapping[UUID, float]) -> dict[UUID, Place]:
+    scaled = normalised(scores, least=0.0)
+    return {key: Place(rank, scaled[key]) for rank, key in enumerate(scores, start=1)}
+
+
+def _entry(key: UUID, candidate: _Candidate, fused: float, factor: float) -> WindowEntry:
+    return WindowEntry(
+        key,
+        candidate.version,
+        fused * factor,
+        factor,
+        candidate.lexical,
+        candidate.semantic,
+        candidate.ordinal,
+    )

@@ -1,0 +1,1 @@
+"""The machine learning and text work. Pure: no Ray, no HTTP, no store."""

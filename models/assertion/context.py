@@ -1,0 +1,196 @@
+"""The rule engine: cues, their scopes, and what they make of a mention.
+
+After ConText (Harkema et al. 2009): a cue acts on one side of itself, up to an END cue or the sentence's end,
+at most so many words. Priors by section come last: what stands under "family history" is about relatives.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from domain.text import (
+    Assertion,
+    Certainty,
+    Cue,
+    Experiencer,
+    Mention,
+    Page,
+    Polarity,
+    Section,
+    Span,
+    Temporality,
+)
+from models.analysis import analyse
+from models.assertion.cues import CueTable, Effect, Rule, cue_table
+from models.sentences import split_sentences
+
+VERSION = "1"
+_PRIORS = {"family_history": Effect.FAMILY, "past_history": Effect.HISTORICAL}
+_PRECEDENCE = (Effect.FAMILY, Effect.HYPOTHETICAL, Effect.HISTORICAL, Effect.NEGATED, Effect.UNCERTAIN)
+_PUNCTUATION = re.compile(r"[,;:?()]")
+_HEADING = re.compile(r"[^:\n]{1,60}")
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word or a punctuation mark of a sentence, with its place in the page."""
+
+    text: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The words first..behind of a sentence are under `effects`, because of the cue."""
+
+    effects: tuple[Effect, ...]
+    first: int
+    behind: int
+    cue: Cue
+    distance_from: int
+    """The word of the cue that is next to the scope."""
+
+
+class ContextRules:
+    """Assertion by rules; see `cues` for the data."""
+
+    name = f"context-rules@{VERSION}"
+
+    def __init__(self, cues: CueTable | None = None) -> None:
+        self._cues = cue_table() if cues is None else cues
+
+    def assess(self, page: Page, mentions: Sequence[Mention], sections: Sequence[Section]) -> list[Assertion]:
+        """One assertion a mention of the page."""
+        sentences = split_sentences(page.text)
+        starts = [sentence.start for sentence in sentences]
+        cached: dict[int, tuple[list[Word], list[Scope]]] = {}
+        assertions: list[Assertion] = []
+        for mention in mentions:
+            index = max(0, bisect_right(starts, mention.start) - 1)
+            if index not in cached:
+                words = words_of(page.text, sentences[index])
+                cached[index] = words, self.scopes(page.text, words)
+            words, scopes = cached[index]
+            assertions.append(_judged(page, mention, words, scopes, sections))
+        return assertions
+
+    def scopes(self, text: str, words: list[Word]) -> list[Scope]:
+        """All scopes in one sentence of `text`."""
+        found = list(self._find(words))
+        ends = [
+            (first, behind) for first, behind, rules in found if any(Effect.END in r.effects for r in rules)
+        ]
+        return [
+            scope
+            for first, behind, rules in found
+            for rule in rules
+            if rule.effects[0] not in (Effect.END, Effect.NONE)
+            for scope in [_scope(text, words, ends, first, behind, rule)]
+            if scope.first < scope.behind
+        ]
+
+    def _find(self, words: list[Word]) -> Iterator[tuple[int, int, tuple[Rule, ...]]]:
+        """Cues from the left, the longest at each place; they do not overlap, but for what ends scopes."""
+        texts = [word.text for word in words]
+        position = 0
+        while position < len(texts):
+            found = self._cues.longest_at(texts, position)
+            if found is None:
+                position += 1
+                continue
+            length, rules = found
+            yield position, position + length, rules
+            position += 1 if rules[0].effects == (Effect.END,) else length
+
+
+def words_of(text: str, sentence: Span) -> list[Word]:
+    """The terms of a sentence and the punctuation that matters for scopes."""
+    words: list[Word] = []
+    position = sentence.start
+    for term in analyse(text[sentence.start : sentence.end]):
+        start, end = sentence.start + term.start, sentence.start + term.end
+        if text[position:start] != " ":
+            words.extend(_marks(text, position, start))
+        words.append(Word(term.word, start, end))
+        position = end
+    words.extend(_marks(text, position, sentence.end))
+    return words
+
+
+def _marks(text: str, start: int, end: int) -> Iterator[Word]:
+    for match in _PUNCTUATION.finditer(text, start, end):
+        yield Word(match.group(), *match.span())
+
+
+def _scope(
+    text: str, words: list[Word], ends: list[tuple[int, int]], first: int, behind: int, rule: Rule
+) -> Scope:
+    cue = Cue(words[first].start, words[behind - 1].end, text[words[first].start : words[behind - 1].end])
+    if rule.forward:
+        stop = next((end for end, _ in ends if end >= behind), len(words))
+        stop = _within_parentheses(words, behind, min(stop, behind + rule.limit))
+        return Scope(rule.effects, behind, stop, cue, behind - 1)
+    start = max((after for _, after in ends if after <= first), default=0)
+    return Scope(rule.effects, max(start, first - rule.limit), first, cue, first)
+
+
+def _within_parentheses(words: list[Word], first: int, behind: int) -> int:
+    """`behind`, or the parenthesis that closes around a cue inside one."""
+    depth = 0
+    for index in range(first, behind):
+        depth += {"(": 1, ")": -1}.get(words[index].text, 0)
+        if depth < 0:
+            return index
+    return behind
+
+
+def _judged(
+    page: Page, mention: Mention, words: list[Word], scopes: Iterable[Scope], sections: Sequence[Section]
+) -> Assertion:
+    first = bisect_right([word.end for word in words], mention.start)
+    behind = bisect_left([word.start for word in words], mention.end)
+    causes: dict[Effect, tuple[int, Cue]] = {}
+    for scope in scopes:
+        if scope.first <= first and behind <= scope.behind and not _inside(scope.cue, mention):
+            distance = abs(scope.distance_from - first)
+            for effect in scope.effects:
+                if effect not in causes or distance < causes[effect][0]:
+                    causes[effect] = distance, scope.cue
+    reasons: dict[Effect, Cue | None] = {effect: cue for effect, (_, cue) in causes.items()}
+    if prior := _prior(page, mention, sections):
+        reasons.setdefault(*prior)
+    return _assertion(reasons)
+
+
+def _inside(cue: Cue, mention: Mention) -> bool:
+    return mention.start <= cue.start and cue.end <= mention.end
+
+
+def _prior(page: Page, mention: Mention, sections: Sequence[Section]) -> tuple[Effect, Cue | None] | None:
+    section = next((each for each in sections if each.start <= mention.start < each.end), None)
+    if section is None or section.name not in _PRIORS:
+        return None
+    heading = _HEADING.match(page.text, section.start)
+    cue = Cue(*heading.span(), heading.group()) if heading and section.start < mention.start else None
+    return _PRIORS[section.name], cue
+
+
+def _assertion(reasons: dict[Effect, Cue | None]) -> Assertion:
+    deciding = next((effect for effect in _PRECEDENCE if effect in reasons), None)
+    return Assertion(
+        polarity=Polarity.NEGATED if Effect.NEGATED in reasons else Polarity.AFFIRMED,
+        certainty=Certainty.UNCERTAIN if Effect.UNCERTAIN in reasons else Certainty.CERTAIN,
+        temporality=_temporality(reasons),
+        experiencer=Experiencer.FAMILY if Effect.FAMILY in reasons else Experiencer.PATIENT,
+        cue=None if deciding is None else reasons[deciding],
+    )
+
+
+def _temporality(reasons: dict[Effect, Cue | None]) -> Temporality:
+    if Effect.HYPOTHETICAL in reasons:
+        return Temporality.HYPOTHETICAL
+    return Temporality.HISTORICAL if Effect.HISTORICAL in reasons else Temporality.CURRENT

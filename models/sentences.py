@@ -1,0 +1,71 @@
+"""Sentences of clinical text: abbreviations, lists, wrapped lines, lines without a full stop."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from domain.text import Span
+
+_ABBREVIATIONS = frozenset(
+    "dr mr mrs ms prof st vs no nos fig figs eq approx ca cf al etc inc ltd dept pt pts hx dx tx rx sx fx "
+    "resp temp wt ht est vol min max med meds tab tabs cap caps inj susp sol a.m p.m e.g i.e b.i.d t.i.d "
+    "q.i.d p.o i.v i.m s.c q.d q.h p.r.n h.s o.d u.s m.d ph.d jr sr ref refs ed eds sp spp var subsp viz "
+    "incl".split()
+)
+_CANDIDATE = re.compile(r"(?P<stop>[.!?]+[\"'”’)\]]*)(?=\s)|(?P<break>\n)")
+_LAST_WORD = re.compile(r"[\w.]+$")
+_BULLET = re.compile(r"[ ]*(?:[-*•●○▪>–—]\s|\(?(?:\d{1,2}|[a-zA-Z])[.)]\s|[A-Z][^\n.:]{1,40}:(?:\s|$))")
+_STARTS = re.compile(r"\s*[\"'“‘(\[]*[A-Z0-9\u00c0-\u00de•●▪*\-–—]")
+_WRAPPED_AT = 50
+
+
+def split_sentences(text: str) -> list[Span]:
+    """Spans of the sentences in order, without surrounding white space; together they hold all other text."""
+    spans: list[Span] = []
+    start = 0
+    for end in (*_ends(text), len(text)):
+        piece = text[start:end]
+        stripped = piece.strip()
+        if stripped:
+            begin = start + len(piece) - len(piece.lstrip())
+            spans.append(Span(begin, begin + len(stripped)))
+        start = end
+    return spans
+
+
+def _ends(text: str) -> Iterator[int]:
+    for match in _CANDIDATE.finditer(text):
+        ends = _line_ends(text, match.start()) if match["break"] else _stop_ends(text, match)
+        if ends:
+            yield match.end()
+
+
+def _stop_ends(text: str, match: re.Match[str]) -> bool:
+    if not _STARTS.match(text, match.end()):
+        return False
+    if match["stop"][0] != ".":
+        return True
+    word = _LAST_WORD.search(text, max(0, match.start() - 20), match.start())
+    if word is None:
+        return True
+    last = word.group().strip(".").lower()
+    is_initial = len(last) == 1 and last.isalpha() and text[match.start() - 1].isupper()
+    is_list_number = last.isdigit() and len(last) <= 2 and _opens_line(text, word.start())
+    return not (last in _ABBREVIATIONS or is_initial or is_list_number)
+
+
+def _opens_line(text: str, position: int) -> bool:
+    return not text[text.rfind("\n", 0, position) + 1 : position].strip()
+
+
+def _line_ends(text: str, position: int) -> bool:
+    """Whether a line break ends a sentence: unless the line was wrapped, it does."""
+    line = text[text.rfind("\n", 0, position) + 1 : position].rstrip()
+    following = text[position + 1 : position + 80]
+    if not line or following[:1] == "\n" or _BULLET.match(following):
+        return True
+    if line.endswith((",", "-", "(", "/")) or following.lstrip()[:1].islower():
+        return False
+    wrapped = len(line) >= _WRAPPED_AT and not line.endswith((".", "!", "?", ":", ";"))
+    return not wrapped

@@ -1,0 +1,152 @@
+"""Compiles the packaged terminologies into the arrays of `vocabulary`, once (some ten seconds)."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from domain.text import MentionType
+from models import analysis
+from models.terminology import sources
+from models.terminology.hashing import form_key, name_key
+from models.terminology.merging import Key, Surface, key_of, merge
+from models.terminology.names import LONGEST_NAME
+from models.terminology.sources import Name, data_lines
+from models.terminology.strings import StringTable
+from models.terminology.vocabulary import FORMAT, Vocabulary, VocabularyFormat
+
+RULES = 1
+"""Raised with any change of the rules in `names` and `merging`."""
+
+
+def ensure_vocabulary(cache: Path | None) -> Vocabulary:
+    """The vocabulary below `cache`, built there when it is absent; without `cache`, in a temporary folder.
+
+    Several processes may call this at once: the first to finish wins, the others use its result.
+    """
+    if cache is None:
+        with tempfile.TemporaryDirectory(prefix="medsearch-vocabulary-") as folder:
+            build_vocabulary(Path(folder) / "vocabulary")
+            return Vocabulary(Path(folder) / "vocabulary")
+    path = cache / f"vocabulary-{vocabulary_version()}"
+    try:
+        return Vocabulary(path)
+    except VocabularyFormat:
+        cache.mkdir(parents=True, exist_ok=True)
+        build_vocabulary(path)
+        return Vocabulary(path)
+
+
+def vocabulary_version() -> str:
+    """Identifies packages, rules and lists that a vocabulary was made of."""
+    content = json.dumps([FORMAT, RULES, analysis.VERSION, sources.versions()], sort_keys=True).encode()
+    lists = b"".join(
+        (sources.DATA / name).read_bytes()
+        for name in ("aliases.tsv", "common_words.txt", "mesh_corrections.tsv")
+    )
+    return sha256(content + lists).hexdigest()[:12]
+
+
+def build_vocabulary(path: Path) -> None:
+    """Write a vocabulary to `path`, whole or not at all; one that is there and readable stays."""
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        entries = list(sources.entries())
+        surfaces = merge(entries, read_aliases(), read_common_words())
+        _write(unfinished, surfaces, {entry.code: entry.label for entry in entries})
+        _put(unfinished, path)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _put(unfinished: Path, path: Path) -> None:
+    try:
+        unfinished.rename(path)
+    except OSError:
+        try:
+            Vocabulary(path)
+        except VocabularyFormat:
+            shutil.rmtree(path)
+            unfinished.rename(path)
+
+
+def read_aliases() -> dict[str, tuple[Name, ...]]:
+    """Our own list: a known name, then further names, those in capitals being abbreviations."""
+    aliases: dict[str, tuple[Name, ...]] = {}
+    for line in data_lines("aliases.tsv"):
+        target, *names = line.split("\t")
+        aliases[target] = tuple(Name(name, 1, capitals=_is_abbreviation(name)) for name in names)
+    return aliases
+
+
+def _is_abbreviation(name: str) -> bool:
+    return " " not in name and sum(letter.isupper() for letter in name) > 1
+
+
+def read_common_words() -> set[Key]:
+    """Names that mostly mean something else."""
+    return {key_of(word) for line in data_lines("common_words.txt") for word in line.split(",")}
+
+
+def _write(folder: Path, surfaces: dict[Key, Surface], labels: dict[str, str]) -> None:
+    codes = sorted({code for surface in surfaces.values() for code in (*surface.codes, *surface.bridged)})
+    number = {code: index for index, code in enumerate(codes)}
+    StringTable.of(codes).save(folder, "codes")
+    StringTable.of(labels[code] for code in codes).save(folder, "labels")
+    _write_keys(folder, surfaces, number)
+    _write_names(folder, surfaces, number)
+    facts = {
+        "format": FORMAT,
+        "version": vocabulary_version(),
+        "names": len(surfaces),
+        "concepts": len(codes),
+    }
+    (folder / "vocabulary.json").write_text(json.dumps(facts))
+
+
+def _write_keys(folder: Path, surfaces: dict[Key, Surface], number: dict[str, int]) -> None:
+    rows = sorted((len(key), name_key(map(form_key, key)), key) for key in surfaces)
+    meanings: dict[tuple[int, tuple[int, ...]], int] = {}
+    indexes = [meanings.setdefault(_meaning(surfaces[key], number), len(meanings)) for _, _, key in rows]
+    lengths = [sum(length <= limit for length, _, _ in rows) for limit in range(1, LONGEST_NAME + 1)]
+    links = [link for _, meaning in meanings for link in meaning]
+    arrays: dict[str, npt.NDArray[np.unsignedinteger]] = {
+        "keys": np.array([key for _, key, _ in rows], dtype=np.uint64),
+        "meaning_of_key": np.array(indexes, dtype=np.uint32),
+        "lengths": np.array(lengths, dtype=np.uint32),
+        "types": np.array([kind for kind, _ in meanings], dtype=np.uint8),
+        "links": np.array(links, dtype=np.uint32),
+        "link_ends": np.cumsum([len(meaning) for _, meaning in meanings], dtype=np.uint32),
+    }
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+
+
+def _meaning(surface: Surface, number: dict[str, int]) -> tuple[int, tuple[int, ...]]:
+    """Type and concepts as numbers, in the order of the systems; bit 0 says "in capitals" and "bridged"."""
+    linked = [(code, 0) for code in surface.ranked()] + [(code, 1) for code in surface.bridged]
+    linked.sort(key=lambda pair: sources.system_rank(pair[0]))
+    kind = list(MentionType).index(surface.type) << 1 | int(surface.capitals)
+    return kind, tuple(number[code] << 1 | bridged for code, bridged in linked)
+
+
+def _write_names(folder: Path, surfaces: dict[Key, Surface], number: dict[str, int]) -> None:
+    named: list[list[tuple[int, int]]] = [[] for _ in number]
+    for index, surface in enumerate(surfaces.values()):
+        for code, rank in surface.codes.items():
+            named[number[code]].append((rank, index))
+        for code in surface.bridged:
+            named[number[code]].append((_BRIDGED_RANK, index))
+    StringTable.of(surface.text for surface in surfaces.values()).save(folder, "names")
+    flat = [index for names in named for _, index in sorted(names)]
+    np.save(folder / "named.npy", np.array(flat, dtype=np.uint32))
+    np.save(folder / "named_ends.npy", np.cumsum([len(names) for names in named], dtype=np.uint32))
+
+
+_BRIDGED_RANK = 9

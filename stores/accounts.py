@@ -1,0 +1,212 @@
+"""Accounts in `auth_db`: who somebody is, with which role, in which departments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from domain.errors import Conflict
+from domain.ids import new_id
+
+COLUMNS = """
+    id, kind, email, username, password_hash, first_name, last_name, role, requested_role, status, specialty,
+    institution, email_verified_at, token_version, created_at
+"""
+EDITABLE = (
+    "email",
+    "email_key",
+    "username",
+    "username_key",
+    "first_name",
+    "last_name",
+    "specialty",
+    "institution",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One account. `role` is the approved one, `requested_role` what waits for approval."""
+
+    id: UUID
+    kind: str
+    email: str
+    username: str
+    password_hash: str | None = field(repr=False)
+    first_name: str
+    last_name: str
+    role: str
+    requested_role: str | None
+    status: str
+    specialty: str | None
+    institution: str | None
+    email_verified_at: datetime | None
+    token_version: int
+    created_at: datetime
+
+    @property
+    def active(self) -> bool:
+        return self.status == "active"
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccount:
+    """What an account begins with. The keys are normal forms: two accounts never share one."""
+
+    email: str
+    email_key: str
+    username: str
+    username_key: str
+    password_hash: str | None = field(repr=False)
+    first_name: str
+    last_name: str
+    role: str
+    requested_role: str | None = None
+    specialty: str | None = None
+    institution: str | None = None
+    verified: bool = False
+    kind: str = "person"
+    id: UUID = field(default_factory=new_id)
+
+
+class Accounts:
+    """The statements on accounts, on a connection that the caller has a transaction in."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+
+    async def add(self, new: NewAccount) -> bool:
+        """False when the address or the name is taken; nothing is changed then."""
+        added = await self._connection.fetchval(
+            """
+            INSERT INTO account (
+                id, kind, email, email_key, username, username_key, password_hash, first_name, last_name,
+                role, requested_role, specialty, institution, email_verified_at, password_changed_at
+            )
+            VALUES (
+                $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, CASE WHEN $14 THEN now() END, now()
+            )
+            ON CONFLICT DO NOTHING RETURNING id
+            """,
+            new.id, new.kind, new.email, new.email_key, new.username, new.username_key, new.password_hash,
+            new.first_name, new.last_name, new.role, new.requested_role, new.specialty, new.institution,
+            new.verified,
+        )  # fmt: skip
+        return added is not None
+
+    async def by_email(self, email_key: str) -> Account | None:
+        return await self._one("email_key = $1", email_key)
+
+    async def by_username(self, username_key: str) -> Account | None:
+        return await self._one("username_key = $1", username_key)
+
+    async def by_id(self, account_id: UUID, *, lock: bool = False) -> Account | None:
+        """With `lock` until the end of the transaction."""
+        return await self._one("id = $1" + (" FOR UPDATE" if lock else ""), account_id)
+
+    async def departments(self, account_id: UUID) -> list[str]:
+        """Sorted names."""
+        rows = await self._connection.fetch(
+            "SELECT department FROM account_department WHERE account_id = $1 ORDER BY department", account_id
+        )
+        return [row["department"] for row in rows]
+
+    async def join_departments(self, account_id: UUID, departments: Sequence[str]) -> None:
+        await self._connection.executemany(
+            "INSERT INTO account_department (account_id, department) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+            [(account_id, department) for department in departments],
+        )
+
+    async def update(self, account_id: UUID, changes: Mapping[str, str | None]) -> None:
+        """Set columns of `EDITABLE`; raises `Conflict` when a name or an address is taken."""
+        names = [name for name in EDITABLE if name in changes]
+        assignments = ", ".join(f"{name} = ${n}" for n, name in enumerate(names, 2))
+        try:
+            await self._connection.execute(
+                f"UPDATE account SET {assignments}, updated_at = now() WHERE id = $1",  # noqa: S608 - names of ours
+                account_id,
+                *(changes[name] for name in names),
+            )
+        except asyncpg.UniqueViolationError:
+            raise Conflict(
+                "This name or address cannot be used; choose another.", code="account.taken"
+            ) from None
+
+    async def unverify(self, account_id: UUID) -> None:
+        await self._connection.execute(
+            "UPDATE account SET email_verified_at = NULL WHERE id = $1", account_id
+        )
+
+    async def set_password(self, account_id: UUID, password_hash: str) -> None:
+        await self._connection.execute(
+            """
+            UPDATE account SET password_hash = $2, password_changed_at = now(), updated_at = now()
+            WHERE id = $1
+            """,
+            account_id,
+            password_hash,
+        )
+
+    async def upgrade_hash(self, account_id: UUID, old: str, new: str) -> None:
+        """Another hash of the same password; nothing happens when the password was changed meanwhile."""
+        await self._connection.execute(
+            "UPDATE account SET password_hash = $3 WHERE id = $1 AND password_hash = $2", account_id, old, new
+        )
+
+    async def set_role(self, account_id: UUID, role: str) -> None:
+        """Give a role; every access token issued before is refused from now on."""
+        await self._connection.execute(
+            """
+            UPDATE account SET role = $2, requested_role = NULL, token_version = token_version + 1,
+                               updated_at = now() WHERE id = $1
+            """,
+            account_id,
+            role,
+        )
+
+    async def set_status(self, account_id: UUID, status: str) -> None:
+        """active, suspended or closed; only an active account's sessions are active."""
+        await self._connection.execute(
+            "UPDATE account SET status = $2, updated_at = now() WHERE id = $1", account_id, status
+        )
+
+    async def set_own_record(self, account_id: UUID, patient: str, set_by: UUID | None) -> None:
+        """The patient whose own record this account may see (`self:`); set by staff only."""
+        await self._connection.execute(
+            """
+            INSERT INTO own_record (account_id, patient, set_by) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
+            """,
+            account_id,
+            patient,
+            set_by,
+        )
+
+    async def add_treatment(
+        self, account_id: UUID, patient: str, ends_at: datetime, set_by: UUID | None
+    ) -> UUID:
+        """A treatment relation (`treating:`) from now until `ends_at`; its id."""
+        relation_id = new_id()
+        await self._connection.execute(
+            """
+            INSERT INTO treatment_relation (id, account_id, patient, ends_at, set_by)
+            VALUES ($1, $2, $3, $4, $5)
+            """,
+            relation_id,
+            account_id,
+            patient,
+            ends_at,
+            set_by,
+        )
+        return relation_id
+
+    async def _one(self, condition: str, value: Any) -> Account | None:
+        row = await self._connection.fetchrow(
+            f"SELECT {COLUMNS} FROM account WHERE {condition}",  # noqa: S608 - conditions of ours
+            value,
+        )
+        return None if row is None else Account(**row)

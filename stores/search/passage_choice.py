@@ -1,0 +1,63 @@
+"""The passages that are shown of a document: what satisfies the filters first, then by words, then in text order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import tantivy
+from tantivy import Occur, Query
+
+from domain.search import LexicalQuery, StoredPassage
+from stores.search import paging, records
+from stores.search.conditions import Match, passage_filters, passage_words
+from stores.search.passage_order import chosen
+from stores.search.shelf import Found
+from stores.search.tantivy_queries import compiled, exactly
+
+
+class PassageChoice:
+    """Chooses by one query, document by document."""
+
+    def __init__(
+        self, searcher: tantivy.Searcher, schema: tantivy.Schema, query: LexicalQuery, per_document: int
+    ) -> None:
+        self._searcher = searcher
+        self._schema = schema
+        self._filters = query.filters
+        self._per_document = per_document
+        self._words = [(Occur.Should, compiled(schema, words)) for words in passage_words(query)]
+        conditions = passage_filters(query.filters)
+        self._satisfied = compiled(schema, Match(filters=tuple(conditions))) if conditions else None
+
+    def best(self, root: Found, ordinals: Sequence[int]) -> list[StoredPassage]:
+        """The best passages, and those named by `ordinals`, in order."""
+        own = exactly(self._schema, "slot", root.slot)
+        satisfying = self._top(root, [own, self._satisfied]) if self._satisfied else []
+        best = self._top(root, [own]) if len(satisfying) < self._per_document else []
+        named = [
+            passage
+            for ordinal in set(ordinals)
+            for passage in self._top(root, [own, exactly(self._schema, "ordinal", ordinal)])
+        ]
+        return chosen(satisfying, best, named, filters=self._filters, per_document=self._per_document)
+
+    def _top(self, root: Found, needed: Sequence[Query]) -> list[StoredPassage]:
+        query = Query.boolean_query([*((Occur.Must, one) for one in needed), *self._words])
+
+        def fetch(start: int, stop: int) -> paging.Stretch:
+            result = self._searcher.search(query, stop - start, offset=start)
+            addresses = [address for _, address in result.hits]
+            ordinals = self._searcher.fast_field_values("ordinal", addresses)
+            hits = [
+                paging.Ranked(-score, int(ordinal or 0), address)
+                for (score, address), ordinal in zip(result.hits, ordinals, strict=True)
+            ]
+            return paging.Stretch(hits, result.count)
+
+        hits, _, _ = paging.page(fetch, limit=self._per_document)
+        return [self._stored(root.document_id, root.version, hit) for hit in hits]
+
+    def _stored(self, document_id: UUID, version: int, hit: paging.Ranked) -> StoredPassage:
+        content = bytes(self._searcher.doc(hit.address)["content"][0])
+        return records.load_passage(document_id, version, content, -float(hit.key))

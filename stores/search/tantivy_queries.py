@@ -1,0 +1,57 @@
+"""Conditions as tantivy queries. Tantivy has no unscored clause: what only selects scores a constant zero."""
+
+from __future__ import annotations
+
+import tantivy
+from tantivy import Occur, Query
+
+from stores.search.conditions import Best, Condition, Days, Documents, Match, OneOf, Words
+from stores.search.records import number
+
+
+def compiled(schema: tantivy.Schema, condition: Condition) -> Query:
+    """The query that matches and scores what `condition` says."""
+    match condition:
+        case Words(field, (stem,)):
+            return Query.term_query(schema, field, stem)
+        case Words(field, stems):
+            return Query.phrase_query(schema, field, list(stems))
+        case OneOf(field, values):
+            return _unscored(Query.term_set_query(schema, field, list(values)))
+        case Documents(ids):
+            return _unscored(Query.term_set_query(schema, "number", [number(one) for one in ids]))
+        case Days():
+            return _unscored(_days(schema, condition))
+        case Best(parts, boost):
+            best = [compiled(schema, part) for part in parts]
+            whole = best[0] if len(best) == 1 else Query.disjunction_max_query(best)
+            return whole if boost == 1 else Query.boost_query(whole, boost)
+        case Match():
+            return _match(schema, condition)
+
+
+def exactly(schema: tantivy.Schema, field: str, value: int) -> Query:
+    """Records with this number, unscored."""
+    return _unscored(Query.term_query(schema, field, value))
+
+
+def _match(schema: tantivy.Schema, match: Match) -> Query:
+    clauses = [(Occur.Must, compiled(schema, one)) for one in match.must]
+    clauses += [(Occur.Must, _unscored(compiled(schema, one))) for one in match.filters]
+    if match.should:
+        parts = [(Occur.Should, compiled(schema, one)) for one in match.should]
+        clauses.append((Occur.Must, Query.boolean_query(parts, minimum_number_should_match=match.minimum)))
+    if not clauses:
+        clauses.append((Occur.Must, _unscored(Query.all_query())))
+    clauses += [(Occur.MustNot, compiled(schema, one)) for one in match.must_not]
+    return Query.boolean_query(clauses)
+
+
+def _days(schema: tantivy.Schema, days: Days) -> Query:
+    return Query.range_query(
+        schema, "day", tantivy.FieldType.Unsigned, lower_bound=days.first, upper_bound=days.last
+    )
+
+
+def _unscored(query: Query) -> Query:
+    return Query.const_score_query(query, 0.0)

@@ -1,0 +1,147 @@
+"""What a started platform promises: ready, on loopback, guarded by tokens, alone on its folder, silent on
+secrets.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import signal
+
+import httpx
+import psutil
+import pytest
+
+from tests.cluster.conftest import STAND_IN
+from tests.platform import Platform, free_ports, start_platform
+
+
+def test_it_answers_on_full_paths_from_the_data_folder(platform: Platform) -> None:
+    answer = httpx.get(f"{platform.base_url}/stand-in").json()
+    assert answer["version"]
+    assert answer["cwd"] == str(platform.settings.data_dir)
+
+
+def test_every_listening_socket_is_on_loopback(platform: Platform) -> None:
+    listening = [
+        connection.laddr
+        for process in [psutil.Process(platform.process.pid), *platform.processes()]
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+        or (connection.type.name == "SOCK_DGRAM" and not connection.raddr)
+    ]
+    assert {
+        platform.settings.http.port,
+        platform.settings.ray.gcs_port,
+        platform.settings.ray.dashboard_port,
+    } <= {address.port for address in listening}
+    assert [address for address in listening if not _loopback(address.ip)] == []
+
+
+def _loopback(ip: str) -> bool:
+    address = ipaddress.ip_address(ip)
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/serve/applications/", "/api/jobs/", "/api/v0/actors", "/nodes?view=summary"]
+)
+def test_the_dashboard_answers_only_with_the_token(platform: Platform, path: str) -> None:
+    assert platform.serve_api("GET", path, token=False).status_code == 401
+    assert platform.serve_api("GET", path).status_code == 200
+
+
+def test_the_token_file_is_private(platform: Platform) -> None:
+    assert platform.layout.ray_token.stat().st_mode & 0o077 == 0
+    assert platform.settings.data_dir.stat().st_mode & 0o077 == 0
+
+
+def test_a_second_up_on_the_same_folder_is_refused_clearly(platform: Platform) -> None:
+    done = platform.medsearch("up", "--serve-config", str(STAND_IN))
+    assert done.returncode == 1
+    assert f"already runs on {platform.settings.data_dir} (process {platform.process.pid})" in done.stderr
+    assert httpx.get(f"{platform.base_url}/stand-in").status_code == 200
+
+
+def test_taken_ports_are_named_with_their_settings(
+    platform: Platform, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    (free,) = free_ports(1)
+    taken = platform.settings.http.port
+    second = start_platform(
+        tmp_path_factory.mktemp("second"), STAND_IN, HTTP__PORT=str(taken), RAY__GCS_PORT=str(free)
+    )
+    assert second.process.wait(60) == 1
+    message = second.output.read_text()
+    assert f"Port {taken} on 127.0.0.1 (the API) cannot be used" in message
+    assert "MEDSEARCH_HTTP__PORT" in message
+    assert "MEDSEARCH_RAY__GCS_PORT" not in message
+    assert second.processes() == []
+
+
+def test_no_secret_appears_where_others_could_read_it(platform: Platform) -> None:
+    secrets = [platform.secrets.resolve(name).get_secret_value() for name in platform.secrets.names()]
+    assert len(secrets) > 10
+    arguments = "\n".join(" ".join(process.cmdline()) for process in platform.processes())
+    served = platform.serve_api("GET", "/api/serve/applications/").text
+    logs = "\n".join(
+        path.read_text(errors="replace")
+        for folder in (platform.layout.logs, platform.layout.ray / "session_latest" / "logs")
+        for path in folder.rglob("*")
+        if path.is_file()
+    )
+    assert "stand-in" in served
+    assert "platform.ready" in logs
+    for place in (arguments, served, logs, platform.output.read_text()):
+        assert not any(secret in place for secret in secrets)
+
+
+def test_the_query_string_is_not_logged(platform: Platform) -> None:
+    httpx.get(f"{platform.base_url}/stand-in?q=haemochromatosis")
+    logs = platform.layout.ray / "session_latest" / "logs"
+    assert not any(b"haemochromatosis" in path.read_bytes() for path in logs.rglob("*") if path.is_file())
+
+
+def test_status_tells_phase_servers_and_applications(platform: Platform) -> None:
+    done = platform.medsearch("status")
+    assert done.returncode == 0, done.stderr
+    for word in ("ready", "postgres", "redis", "ray", "stand-in", "running"):
+        assert word in done.stdout
+
+
+def test_logs_are_found_by_name(platform: Platform) -> None:
+    assert "platform" in platform.medsearch("logs").stdout.split()
+    assert "platform.ready" in platform.medsearch("logs", "platform", "-n", "1000").stdout
+    assert "raylet" in platform.medsearch("logs").stdout
+
+
+def test_down_leaves_no_process_and_the_folder_can_be_used_again(platform: Platform) -> None:
+    before = platform.processes()
+    assert len(before) > 10
+    done = platform.medsearch("down", timeout=20)
+    assert done.returncode == 0, done.stderr
+    assert platform.processes() == []
+    assert platform.process.wait(1) == 0
+    assert platform.medsearch("status").returncode == 3
+    _start_again(platform)
+
+
+def test_after_kill_9_of_the_supervisor_the_next_up_takes_over(platform: Platform) -> None:
+    platform.process.send_signal(signal.SIGKILL)
+    platform.process.wait()
+    _start_again(platform)
+    assert httpx.get(f"{platform.base_url}/stand-in").status_code == 200
+
+
+def _start_again(platform: Platform) -> None:
+    again = start_platform(
+        platform.settings.data_dir,
+        STAND_IN,
+        **{
+            name.removeprefix("MEDSEARCH_"): value
+            for name, value in platform.environment.items()
+            if name.startswith("MEDSEARCH_") and name != "MEDSEARCH_CONFIG"
+        },
+    )
+    platform.process = again.process
+    platform.wait_ready()

@@ -1,0 +1,67 @@
+"""The sweep takes what no document speaks of, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from config.secrets import SecretStore
+from config.settings import Settings
+from deployments.documents.sweep import LOCK, OrphanSweep
+from domain.ids import new_id
+from stores.blobs import DiskBlobs
+from stores.documents import DocumentStore
+from stores.postgres import Postgres
+from tests.contract.documents.conftest import World
+from tests.contract.documents.test_uploads import PDF, version
+
+
+def age(path: Path, seconds: float) -> None:
+    past = time.time() - seconds
+    os.utime(path, (past, past))
+
+
+@pytest.fixture
+async def sweep(settings: Settings, secrets: SecretStore) -> AsyncIterator[OrphanSweep]:
+    db = Postgres.of(settings, secrets, "document")
+    yield OrphanSweep(DocumentStore(db), DiskBlobs(settings.blobs_path), older_than_seconds=100)
+    await db.close()
+
+
+async def test_only_old_orphans_go(world: World, sweep: OrphanSweep, settings: Settings) -> None:
+    blobs = DiskBlobs(settings.blobs_path)
+    doctor = world.account()
+    live = await doctor.uploaded(PDF)
+    await version(doctor, live, b"second")
+    old = ["incoming/old", f"originals/{new_id()}/1", f"originals/{live}/3"]
+    young = ["incoming/young", f"originals/{new_id()}/1"]
+    for key in old + young:
+        await blobs.put(key, b"x")
+    for key in [*old, f"originals/{live}/1", f"originals/{live}/2"]:
+        age(await blobs.local_path(key), 200)
+    before = set(world.blobs("."))
+    removed = await sweep.run_once()
+    gone = before - set(world.blobs("."))
+    assert set(old) <= gone
+    assert removed == len(gone)
+    assert f"originals/{live}/1" not in gone
+    assert not set(young) & gone
+    assert (await doctor.get(live, "/content")).content == b"second"
+    for key in young:
+        await blobs.delete(key)
+
+
+async def test_two_replicas_do_not_sweep_at_once(
+    world: World, sweep: OrphanSweep, settings: Settings
+) -> None:
+    blobs = DiskBlobs(settings.blobs_path)
+    await blobs.put("incoming/old", b"x")
+    age(await blobs.local_path("incoming/old"), 200)
+    async with world.owner.transaction():
+        await world.owner.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
+        assert await sweep.run_once() == 0
+    assert await sweep.run_once() >= 1

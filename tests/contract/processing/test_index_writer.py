@@ -1,0 +1,289 @@
+"""The index writer on the real queue: batches, repeated effects (F3), late changes (F22), index away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+
+from actors.heart import Heart
+from actors.index_writer import IndexWriter, pass_by
+from actors.pulses import LeasePulse
+from domain.errors import Unavailable
+from domain.events import EventType
+from domain.jobs import Lease, Stage
+from domain.lifecycle import Status
+from domain.search import DeleteDocument, PutDocument, UpdateDocument
+from stores.jobs import JobStore
+from stores.postgres import Postgres
+from stores.visibility import PostgresVisibility
+from tests.contract.processing.world import GENERATION, Documents, MemoryIndex, artefacts_of
+from tests.unit.actors.doubles import MemoryBlobs, Waker
+
+WORK = (Stage.EXTRACT, Stage.ANNOTATE, Stage.EMBED)
+
+
+class Crash(BaseException):
+    """The process is gone: nothing behind this point runs."""
+
+
+class Bench:
+    """Writers around one index; documents are brought to the index stage by hand."""
+
+    def __init__(
+        self, jobs: JobStore, search: Postgres, heart: Heart, upload: Callable[..., Awaitable[UUID]]
+    ) -> None:
+        self.jobs = jobs
+        self.search = search
+        self.heart = heart
+        self.upload = upload
+        self.index = MemoryIndex()
+        self.documents = Documents()
+        self.blobs = MemoryBlobs()
+
+    def writer(self, name: str = "writer", checkpoint=pass_by) -> IndexWriter:
+        return IndexWriter(
+            name,
+            jobs=self.jobs,
+            index=self.index,
+            directory=self.documents,
+            visibility=PostgresVisibility(self.search),
+            blobs=self.blobs,
+            generation=GENERATION,
+            heart=self.heart,
+            waker=Waker(),
+            batch=64,
+            poll_seconds=0.05,
+            away_seconds=0.05,
+            checkpoint=checkpoint,
+        )
+
+    async def ready(self, document_id: UUID | None = None, *, version: int = 1, revision: int = 1) -> UUID:
+        """A document whose stages before the index are done."""
+        document_id = await self.upload(document_id, version=version, revision=revision)
+        self.documents.put(document_id, version=version, revision=revision)
+        [lease] = await self.jobs.claim(WORK, "worker")
+        current: Lease | None = lease
+        for stage in WORK:
+            assert current is not None
+            key = f"artefacts/{document_id}/{version}/{stage}.1"
+            await self.blobs.put(key, artefacts_of(current).get(stage.value, b"text"))
+            current = await self.jobs.complete_stage(current, key, {}, keep=stage is not Stage.EMBED)
+        return document_id
+
+    async def visible(self, document_id: UUID) -> tuple[int, int, bool] | None:
+        async with self.search.connection() as connection:
+            row = await connection.fetchrow("SELECT * FROM visibility WHERE document_id = $1", document_id)
+        return (row["version"], row["revision"], row["deleted"]) if row else None
+
+
+@pytest.fixture
+async def bench(settings, secrets, jobs, upload) -> AsyncIterator[Bench]:
+    search = Postgres.of(settings, secrets, "search")
+
+    def pulse() -> LeasePulse:
+        own = Postgres.of(settings, secrets, "processing")
+        return LeasePulse(own, JobStore(own, jobs.rules))
+
+    heart = Heart(pulse, seconds=0.1, lease_seconds=5, stuck_seconds=60, on_stuck=lambda: None)
+    heart.start()
+    yield Bench(jobs, search, heart, upload)
+    await asyncio.to_thread(heart.stop)
+    await search.close()
+
+
+def crash_at(point: str):
+    async def checkpoint(name: str, leases: Sequence[Lease]) -> None:
+        if name == point:
+            raise Crash
+
+    return checkpoint
+
+
+async def outcomes(published, document: UUID) -> list[str]:
+    return [e["outcome"] for e in await published() if "outcome" in e and e["document_id"] == str(document)]
+
+
+async def test_a_batch_goes_to_index_visibility_and_queue_at_once(bench, published):
+    documents = [await bench.ready() for _ in range(3)]
+    assert await bench.writer().write_batch() == 3
+    assert len(bench.index.batches) == 1
+    for document in documents:
+        put = bench.index.documents[document]
+        assert isinstance(put, PutDocument)
+        assert (put.root.version, len(put.passages)) == (1, 1)
+        assert await bench.visible(document) == (1, 1, False)
+        assert await outcomes(published, document) == ["indexed"]
+    assert await bench.writer().write_batch() == 0
+
+
+@pytest.mark.parametrize("point", ["written", "visible"])
+async def test_f3_a_crash_between_effect_and_acknowledgement_has_one_effect(bench, published, rules, point):
+    document = await bench.ready()
+    with pytest.raises(Crash):
+        await bench.writer("first", crash_at(point)).write_batch()
+    assert await outcomes(published, document) == []
+    assert await bench.writer("second").write_batch() == 0
+    await asyncio.sleep(rules.lease_seconds + 0.05)
+    await bench.jobs.expire()
+    assert await bench.writer("second").write_batch() == 1
+    assert list(bench.index.documents) == [document]
+    [[first], [again]] = bench.index.batches
+    assert first.root == again.root
+    assert await outcomes(published, document) == ["indexed"]
+    assert await bench.visible(document) == (1, 1, False)
+
+
+async def test_f22_the_access_list_written_is_the_newest(bench):
+    document = await bench.ready()
+    bench.documents.put(document, revision=2, access_list=frozenset({"user:8"}))
+    await bench.writer().write_batch()
+    assert bench.index.documents[document].root.access == ("user:8",)
+    assert await bench.visible(document) == (1, 2, False)
+
+
+async def test_f22_a_version_that_was_replaced_is_not_written(bench, reports, published):
+    document = await bench.ready()
+    bench.documents.put(document, version=2, revision=2)
+    await bench.writer().write_batch()
+    assert bench.index.documents == {}
+    assert await bench.visible(document) is None
+    assert await outcomes(published, document) == []
+    assert await reports.page(statuses=(), document_id=document, after=None, limit=9) == []
+
+
+async def test_f22_a_deletion_during_the_batch_wins(bench, tell, published):
+    document = await bench.ready()
+
+    async def delete(name: str, _: Sequence[Lease]) -> None:
+        if name == "written" and not bench.documents.known[document].deleted:
+            bench.documents.put(document, revision=2, deleted=True)
+            await tell(EventType.DOCUMENT_DELETED, document, revision=2)
+
+    await bench.writer(checkpoint=delete).write_batch()
+    assert document in bench.index.documents
+    assert await outcomes(published, document) == []
+    await bench.writer().write_batch()
+    assert bench.index.documents == {}
+    assert await bench.visible(document) == (1, 2, True)
+    assert await outcomes(published, document) == ["deleted"]
+    assert bench.blobs.content == {}
+
+
+async def test_changes_and_deletions_reach_the_index(bench, tell, published):
+    changed, deleted = await bench.ready(), await bench.ready()
+    await bench.writer().write_batch()
+    bench.documents.put(changed, revision=5, access_list=frozenset({"department:icu"}), title="New")
+    await tell(EventType.DOCUMENT_METADATA_CHANGED, changed, revision=4)
+    bench.documents.put(deleted, revision=3, deleted=True)
+    await tell(EventType.DOCUMENT_DELETED, deleted, revision=3)
+    await bench.writer().write_batch()
+    update = bench.index.documents[changed]
+    assert isinstance(update, UpdateDocument)
+    assert (update.revision, update.access, update.title) == (5, ("department:icu",), "New")
+    assert bench.index.batches[-1][1] == DeleteDocument(deleted, 3)
+    assert await bench.visible(deleted) == (1, 3, True)
+    assert not [key for key in bench.blobs.content if str(deleted) in key]
+    assert [key for key in bench.blobs.content if str(changed) in key]
+    assert await outcomes(published, deleted) == ["indexed", "deleted"]
+
+
+async def test_artefacts_of_older_versions_go_when_the_new_one_is_in(bench):
+    document = await bench.ready()
+    await bench.writer().write_batch()
+    await bench.ready(document, version=2, revision=2)
+    assert f"artefacts/{document}/1/embed.1" in bench.blobs.content
+    await bench.writer().write_batch()
+    assert {key.split("/")[2] for key in bench.blobs.content} == {"2"}
+
+
+async def test_an_index_that_is_away_costs_no_attempt(bench, reports, rules, published):
+    document = await bench.ready()
+    bench.index.away = True
+    for _ in range(rules.max_failures + rules.max_lost_leases + 1):
+        with pytest.raises(Unavailable):
+            await bench.writer().write_batch()
+        await asyncio.sleep(0.06)
+        await bench.jobs.expire()
+    [listed] = await reports.page(statuses=(), document_id=document, after=None, limit=9)
+    assert (listed.job.state.status, listed.job.failures, listed.job.lost_leases) == (Status.QUEUED, 0, 0)
+    assert "index_unavailable" in [event["reason_code"] for event in await published()]
+    bench.index.away = False
+    await bench.writer().write_batch()
+    assert await outcomes(published, document) == ["indexed"]
+
+
+async def test_one_refused_document_does_not_hold_up_its_batch(bench, published, rules):
+    good, bad = await bench.ready(), await bench.ready()
+    bench.index.refuses = {bad}
+    for _ in range(rules.max_failures):
+        await bench.writer().write_batch()
+        await asyncio.sleep(max(rules.backoff_seconds) + 0.02)
+        await bench.jobs.expire()
+    assert await outcomes(published, good) == ["indexed"]
+    assert await outcomes(published, bad) == ["quarantined"]
+    last = [event for event in await published() if event["document_id"] == str(bad)][-1]
+    assert last["reason_code"] == "index_unavailable"
+
+
+async def test_vectors_of_another_model_are_refused(bench, published, rules):
+    document = await bench.ready()
+    writer = bench.writer()
+    writer._generation = replace(GENERATION, encoder="other@2")
+    await writer.write_batch()
+    last = (await published())[-1]
+    assert (last["document_id"], last["reason_code"], last["status"]) == (
+        str(document),
+        "model_failed",
+        "retry_wait",
+    )
+    assert bench.index.documents == {}
+
+
+async def test_f19_a_writer_frozen_past_its_lease_is_refused(bench, published, rules):
+    document = await bench.ready()
+    frozen, thaw = asyncio.Event(), asyncio.Event()
+
+    async def freeze(name: str, _: Sequence[Lease]) -> None:
+        if name == "visible":
+            frozen.set()
+            await thaw.wait()
+
+    await asyncio.to_thread(bench.heart.stop)
+    slow = asyncio.create_task(bench.writer("slow", freeze).write_batch())
+    await frozen.wait()
+    await asyncio.sleep(rules.lease_seconds + 0.05)
+    await bench.jobs.expire()
+    [lease] = await bench.jobs.claim([Stage.INDEX], "quick")
+    thaw.set()
+    await slow
+    assert await outcomes(published, document) == []
+    assert await bench.jobs.finish([lease]) == []
+    assert await outcomes(published, document) == ["indexed"]
+
+
+async def test_the_first_generation_is_made_and_another_models_one_is_not_touched(bench):
+    assert await bench.writer().prepare()
+    assert [g.state for g in await bench.index.generations()] == ["live"]
+    assert await bench.writer().prepare()
+    bench.index.made["g1"] = replace(bench.index.made["g1"], encoder="other@2")
+    with pytest.raises(Unavailable) as refusal:
+        await bench.writer().prepare()
+    assert refusal.value.code == "index.generation_mismatch"
+
+
+async def test_the_duty_survives_an_index_that_comes_late(bench, published):
+    document = await bench.ready()
+    bench.index.away = True
+    duty = asyncio.create_task(bench.writer().run())
+    await asyncio.sleep(0.2)
+    assert bench.index.documents == {}
+    bench.index.away = False
+    async with asyncio.timeout(10):
+        while await outcomes(published, document) != ["indexed"]:  # noqa: ASYNC110 - a query
+            await asyncio.sleep(0.02)
+    duty.cancel()
+    await asyncio.gather(duty, return_exceptions=True)

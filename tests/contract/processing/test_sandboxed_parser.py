@@ -1,0 +1,215 @@
+"""The parser child: what it may and may not do, and that nothing of it is left. F1 is here."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.parser import FILE_BYTES, OPEN_FILES, SandboxedParser, network_isolation
+from config.settings import ParserSettings
+from domain.jobs import Failure
+from domain.text import Extraction
+
+MISBEHAVING = "tests.contract.processing.misbehaving_child"
+LIMITS = ParserSettings(memory_bytes=256 * 1024**2, cpu_seconds=1, wall_seconds=30)
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    return tmp_path / "scratch"
+
+
+@pytest.fixture
+def order(tmp_path: Path) -> Callable[..., Path]:
+    """Write a file that orders the misbehaving child to do something."""
+
+    def write(do: str, **details: Any) -> Path:
+        path = tmp_path / "order.json"
+        path.write_text(json.dumps({"do": do, **details}))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def parser(scratch: Path) -> Iterator[SandboxedParser]:
+    parser = SandboxedParser(LIMITS, scratch=scratch, module=MISBEHAVING)
+    yield parser
+    parser.close()
+    assert list(scratch.iterdir()) == []
+
+
+async def answer(parser: SandboxedParser, path: Path, attempt: int = 1) -> tuple[Any, list[str]]:
+    outcome = await parser.parse(path, attempt=attempt)
+    assert isinstance(outcome, Extraction)
+    value, parsers = json.loads(outcome.pages[0].text)
+    return value, parsers
+
+
+async def code(parser: SandboxedParser, path: Path) -> str:
+    outcome = await parser.parse(path, attempt=1)
+    assert isinstance(outcome, Failure)
+    assert not outcome.final
+    return outcome.code
+
+
+async def gone(pid: int, seconds: float = 10) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if not Path(f"/proc/{pid}").exists() or _is_zombie(pid):
+            return True
+        await asyncio.sleep(0.02)
+    return False
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+async def started(pid_file: Path) -> int:
+    async with asyncio.timeout(30):
+        while not (pid_file.exists() and pid_file.read_text()):  # noqa: ASYNC110 - another process writes it
+            await asyncio.sleep(0.01)
+    return int(pid_file.read_text())
+
+
+async def test_a_real_file_is_read(scratch, tmp_path):
+    path = tmp_path / "letter.txt"
+    path.write_text("Dear colleague,\nno evidence of pneumonia.")
+    parser = SandboxedParser(ParserSettings(), scratch=scratch)
+    try:
+        outcome = await parser.parse(path, attempt=1)
+    finally:
+        parser.close()
+    assert isinstance(outcome, Extraction)
+    assert "pneumonia" in outcome.pages[0].text
+    assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("do", "expected"),
+    [
+        ("allocate", "out_of_memory"),
+        ("abort when out of memory", "out_of_memory"),
+        ("spin", "cpu_limit"),
+        ("crash", "parser_crashed"),
+        ("raise", "parser_crashed"),
+        ("leave", "parser_crashed"),
+    ],
+)
+async def test_what_goes_wrong_is_a_value_with_its_cause(parser, order, do, expected):
+    assert await code(parser, order(do)) == expected
+    value, _ = await answer(parser, order("report"))
+    assert value["pid"] > 0
+
+
+async def test_endless_waiting_ends_at_the_wall_limit(scratch, order, tmp_path):
+    limits = ParserSettings(wall_seconds=0.5)
+    parser = SandboxedParser(limits, scratch=scratch, module=MISBEHAVING)
+    pid_file = tmp_path / "pid"
+    before = time.monotonic()
+    try:
+        assert await code(parser, order("sleep", pid_file=str(pid_file))) == "wall_limit"
+    finally:
+        parser.close()
+    assert time.monotonic() - before < 10
+    assert not pid_file.exists() or await gone(int(pid_file.read_text()))
+
+
+async def test_f1_a_killed_child_is_a_failure_and_its_neighbours_go_on(parser, order, tmp_path, scratch):
+    neighbour = SandboxedParser(LIMITS, scratch=scratch, module=MISBEHAVING)
+    report = tmp_path / "neighbour.json"
+    report.write_text(json.dumps({"do": "report"}))
+    pid_file = tmp_path / "pid"
+    work = asyncio.create_task(code(parser, order("sleep", pid_file=str(pid_file))))
+    os.kill(await started(pid_file), signal.SIGKILL)
+    try:
+        outcome = await neighbour.parse(report, attempt=1)
+    finally:
+        neighbour.close()
+    assert await work == "parser_crashed"
+    assert isinstance(outcome, Extraction)
+
+
+async def test_limits_environment_and_folder_of_the_child(parser, order, scratch, monkeypatch):
+    monkeypatch.setenv("MEDSEARCH_SECRET_POSTGRES_AUTH", "s3cret")
+    value, _ = await answer(parser, order("report"))
+    assert set(value["env"]) <= {"PATH", "LANG", "TMPDIR", "OMP_NUM_THREADS", "LC_CTYPE"}
+    assert Path(value["cwd"]).parent == scratch
+    assert not Path(value["cwd"]).exists()
+    assert value["limits"] == {
+        "RLIMIT_AS": LIMITS.memory_bytes,
+        "RLIMIT_CPU": LIMITS.cpu_seconds,
+        "RLIMIT_NOFILE": OPEN_FILES,
+        "RLIMIT_FSIZE": FILE_BYTES,
+        "RLIMIT_CORE": 0,
+    }
+
+
+async def test_each_file_gets_a_child_of_its_own(parser, order):
+    pids = [(await answer(parser, order("report")))[0]["pid"] for _ in range(3)]
+    assert len(set(pids)) == 3
+
+
+async def test_every_second_attempt_leaves_the_first_parser_out(parser, order):
+    assert (await answer(parser, order("report"), 1))[1] == ["pypdfium2", "pypdf"]
+    assert (await answer(parser, order("report"), 2))[1] == ["pypdf"]
+    assert (await answer(parser, order("report"), 3))[1] == ["pypdfium2", "pypdf"]
+
+
+async def test_there_is_no_network_where_the_system_allows_a_namespace(parser, order):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        value, _ = await answer(parser, order("connect", port=server.getsockname()[1]))
+    assert value == ("refused" if network_isolation() else "connected")
+
+
+async def test_what_the_child_starts_ends_with_it(parser, order):
+    pid, _ = await answer(parser, order("start a helper"))
+    assert await gone(pid)
+
+
+async def test_cancelled_work_ends_its_child(parser, order, tmp_path):
+    pid_file = tmp_path / "pid"
+    work = asyncio.create_task(parser.parse(order("sleep", pid_file=str(pid_file)), attempt=1))
+    pid = await started(pid_file)
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    assert await gone(pid)
+
+
+async def test_children_die_with_a_killed_parent_and_the_next_one_cleans_up(order, scratch, tmp_path):
+    pid_file = tmp_path / "pid"
+    path = order("sleep", pid_file=str(pid_file))
+    program = f"""
+        import asyncio
+        from pathlib import Path
+        from actors.parser import SandboxedParser
+        from config.settings import ParserSettings
+        parser = SandboxedParser(ParserSettings(), scratch=Path({str(scratch)!r}), module={MISBEHAVING!r})
+        asyncio.run(parser.parse(Path({str(path)!r}), attempt=1))
+    """
+    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", textwrap.dedent(program))
+    try:
+        child = await started(pid_file)
+    finally:
+        parent.kill()
+        await parent.wait()
+    assert await gone(child)
+    assert list(scratch.iterdir())
+    SandboxedParser(LIMITS, scratch=scratch).close()
+    assert list(scratch.iterdir()) == []

@@ -1,0 +1,20 @@
+"""The in-memory fake of the service tests answers as the real indexes do."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.contract.conformance.search_index import SearchIndexConformance, generation
+from tests.memory_index import MemoryIndex
+
+
+@pytest.fixture
+async def index() -> MemoryIndex:
+    index = MemoryIndex()
+    await index.create(generation("live"))
+    await index.promote("live")
+    return index
+
+
+class TestMemoryIndex(SearchIndexConformance):
+    pass

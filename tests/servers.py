@@ -1,0 +1,65 @@
+"""Real servers for the tests: an embedded Postgres with all schemas, and a Redis, in a temporary folder."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster import databases
+from cluster.servers import postgres, redis
+from config.secrets import SecretStore
+from config.settings import SERVICES, Settings
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Running servers; `settings` and `secrets` are what the code under test needs to reach them."""
+
+    settings: Settings
+    secrets: SecretStore
+    postgres: subprocess.Popen[bytes]
+    redis: subprocess.Popen[bytes]
+
+
+@contextmanager
+def running_servers() -> Iterator[Servers]:
+    """Start both servers on fresh folders, migrate every database, stop and remove all at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="medsearch-test-"))
+    settings = Settings(data_dir=folder)
+    secrets = SecretStore(settings.secrets_path)
+    postgres.prepare(settings, secrets)
+    logs = folder / "logs"
+    processes = [
+        postgres.start(settings, logs / "postgres.log"),
+        redis.start(settings, secrets, logs / "redis.log"),
+    ]
+    try:
+        asyncio.run(_prepare(settings, secrets))
+        yield Servers(settings, secrets, *processes)
+    finally:
+        for process, signal_number in zip(processes, (signal.SIGINT, signal.SIGTERM), strict=True):
+            if process.poll() is None:
+                os.kill(process.pid, signal_number)
+        for process in processes:
+            process.wait(timeout=20)
+        shutil.rmtree(folder)
+
+
+async def _prepare(settings: Settings, secrets: SecretStore) -> None:
+    await postgres.wait_until_ready(settings, secrets)
+    admin = await postgres.connect(settings, secrets, "postgres")
+    await databases.bootstrap(settings, secrets, admin)
+    await admin.close()
+    search = await postgres.connect(settings, secrets, "search_db")
+    await databases.install_extensions(search)
+    await search.close()
+    for service in SERVICES:
+        await databases.migrate(settings, secrets, service)

@@ -1,0 +1,90 @@
+"""The policy file says what the table of docs/security.md says."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from config.policy import AccessPolicy
+from deployments.auth.schemas import RequestableRole
+
+POLICY = AccessPolicy.load()
+PEOPLE = (
+    "patient",
+    "nurse",
+    "doctor",
+    "researcher",
+    "records_manager",
+    "privacy_officer",
+    "department_admin",
+    "admin",
+)
+
+TABLE = {
+    "profile.self": "own own own own own own own own",
+    "document.upload": "own all all - all - - -",
+    "document.upload_for_others": "- - - - all - - -",
+    "document.version": "own readable readable - blind - - -",
+    "document.metadata": "own readable readable - blind - - -",
+    "document.read": "listed listed listed deidentified own - - -",
+    "document.list": "listed listed listed deidentified own - - -",
+    "document.export": "listed listed listed deidentified own - - -",
+    "search.query": "listed listed listed deidentified own - - -",
+    "breakglass.start": "- - all - - - - -",
+    "document.share": "- - own - - - department -",
+    "document.delete": "- - own - reasoned - department -",
+    "role.approve": "- - - - - - department others",
+    "account.suspend": "- - - - - - department others",
+    "treatment.manage": "- - - - - - department others",
+    "audit.own": "own - - - - - - -",
+    "audit.read": "- - - - - all - -",
+    "audit.figures": "- - - - - all - figures",
+    "processing.view": "- - - - all - - blind",
+    "processing.operate": "- - - - all - - blind",
+    "webhook.manage": "own own own own own own department all",
+    "alert.manage": "own own own own own own department all",
+    "metrics.read": "- - - - - - - all",
+    "bulk.ingest": "- - - - - - - -",
+}
+"""security.md's operations x roles, written a second time, by hand."""
+
+
+def test_the_whole_table() -> None:
+    shown = {name: " ".join(POLICY.scope(role, name) or "-" for role in PEOPLE) for name in POLICY.table}
+    assert shown == TABLE
+
+
+def test_a_service_may_load_in_bulk_and_nothing_else() -> None:
+    assert POLICY.permissions("service") == {"bulk.ingest"}
+
+
+def test_allows_is_having_a_scope() -> None:
+    for name in POLICY.table:
+        for role in POLICY.roles:
+            assert POLICY.allows(role, name) is (name in POLICY.permissions(role))
+
+
+def test_what_is_not_named_is_not_allowed() -> None:
+    assert not POLICY.allows("nobody", "document.read")
+    assert POLICY.permissions("") == frozenset()
+    with pytest.raises(KeyError):
+        POLICY.allows("admin", "document.reed")
+
+
+def test_requestable_roles_are_those_of_the_registration() -> None:
+    assert POLICY.requestable == get_args(RequestableRole)
+    assert not {"admin", "department_admin", "privacy_officer", "service"} & set(POLICY.requestable)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{roles: [a], requestable: [], permissions: {x: {b: all}}}",
+        "{roles: [a], requestable: [], permissions: {x: {a: everything}}}",
+        "{roles: [a], requestable: [b], permissions: {}}",
+    ],
+)
+def test_a_policy_with_unknown_words_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="unknown"):
+        AccessPolicy.parse(text)

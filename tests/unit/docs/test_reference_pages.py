@@ -1,0 +1,37 @@
+"""The documentation names everything that the code has: settings, events, states, reasons."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from config.reference import entries, markdown
+from domain.events import EventType, Topic
+from domain.jobs import QUARANTINES, REJECTIONS
+from domain.lifecycle import Status
+
+DOCS = Path(__file__).parents[3] / "docs"
+
+
+def test_settings_page_is_what_the_settings_say() -> None:
+    assert (DOCS / "settings.md").read_text() == markdown(), "run: make docs"
+
+
+def test_every_setting_has_a_description() -> None:
+    assert [entry.key for entry in entries() if len(entry.description) < 10] == []
+
+
+@pytest.mark.parametrize("name", [*(kind.value for kind in EventType), *(topic.value for topic in Topic)])
+def test_event_is_documented(name: str) -> None:
+    assert f"`{name}`" in (DOCS / "events.md").read_text()
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_state_has_its_row(status: Status) -> None:
+    assert f"\n| `{status}` |" in (DOCS / "architecture.md").read_text()
+
+
+@pytest.mark.parametrize("code", [*REJECTIONS, *QUARANTINES])
+def test_reason_is_documented(code: str) -> None:
+    assert f"| `{code}` |" in (DOCS / "documents.md").read_text()

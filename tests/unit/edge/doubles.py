@@ -1,0 +1,120 @@
+"""The ports of the edge as plain objects, and an edge made of them."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from config.policy import AccessPolicy
+from config.secrets import SecretStore
+from config.settings import HttpSettings, Settings
+from deployments.edge.environment import Edge
+from deployments.edge.token_verifier import TokenVerifier
+from domain.errors import Unavailable
+from domain.ids import new_id
+from domain.tokens import Claims, SigningKey
+from stores.ports import Allowance, AuditEntry, SessionState
+
+
+@dataclass
+class HeldSessions:
+    """A directory one can write in."""
+
+    states: dict[UUID, SessionState] = field(default_factory=dict)
+    away: bool = False
+    asked: int = 0
+
+    async def lookup(self, session_id: UUID) -> SessionState | None:
+        self.asked += 1
+        if self.away:
+            raise Unavailable("The database is away.", retry_after=2)
+        return self.states.get(session_id)
+
+    async def close(self) -> None:
+        return None
+
+
+@dataclass
+class HeldAudit:
+    """A trail that can be read."""
+
+    entries: list[AuditEntry] = field(default_factory=list)
+    away: bool = False
+
+    async def record(self, entry: AuditEntry) -> None:
+        if self.away:
+            raise Unavailable("The trail is away.", code="audit.unavailable", retry_after=2)
+        self.entries.append(entry)
+
+    def seal(self, entry: AuditEntry) -> dict[str, Any]:
+        return {"event": entry.event}
+
+    async def close(self) -> None:
+        return None
+
+
+@dataclass
+class CountingLimiter:
+    """Windows that never end."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+
+    async def take(self, key: str, *, limit: int, seconds: int) -> Allowance:
+        allowance = await self.peek(key, limit=limit, seconds=seconds)
+        if allowance.allowed:
+            self.counts[key] = self.counts.get(key, 0) + 1
+        return Allowance(allowance.allowed, max(0, allowance.remaining - 1), seconds)
+
+    async def peek(self, key: str, *, limit: int, seconds: int) -> Allowance:
+        left = limit - self.counts.get(key, 0)
+        return Allowance(left > 0, left, seconds)
+
+    async def forget(self, key: str, *, limit: int, seconds: int) -> None:
+        self.counts.pop(key, None)
+
+    async def close(self) -> None:
+        return None
+
+
+class Stand:
+    """An edge in a folder, with the doubles in reach."""
+
+    def __init__(self, folder: Path, **http: Any) -> None:
+        self.settings = Settings(data_dir=folder, http=HttpSettings(**http))
+        self.key = SigningKey.generate()
+        self.sessions = HeldSessions()
+        self.audit = HeldAudit()
+        self.limiter = CountingLimiter()
+        path = self.settings.jwks_path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"keys": [self.key.public_jwk()]}))
+        auth = self.settings.auth
+        self.edge = Edge(
+            settings=self.settings,
+            secrets=SecretStore(self.settings.secrets_path),
+            policy=AccessPolicy.load(),
+            sessions=self.sessions,
+            audit=self.audit,
+            limiter=self.limiter,
+            tokens=TokenVerifier(path, issuer=auth.issuer, audience=auth.audience),
+        )
+
+    def bearer(self, role: str = "doctor", *, version: int = 1, **state: Any) -> dict[str, str]:
+        """The header of somebody with a session; `state` overrides what the directory says of it."""
+        user, session = new_id(), new_id()
+        known = {
+            "active": True,
+            "token_version": 1,
+            "principals": frozenset({f"user:{user}", f"role:{role}"}),
+        }
+        self.sessions.states[session] = SessionState(**(known | state))
+        now = int(time.time())
+        claims = Claims(user, session, role, version, now, now + 600, new_id())
+        auth = self.settings.auth
+        return {
+            "Authorization": "Bearer " + self.key.issue(claims, issuer=auth.issuer, audience=auth.audience)
+        }

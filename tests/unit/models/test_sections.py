@@ -1,0 +1,115 @@
+"""Headings in their many spellings, and sentences of clinical text."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.text import Page
+from models.sections import NAMES, find_sections, headings
+from models.sentences import split_sentences
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("IMPRESSION:", "impression"),
+        ("Impression", "impression"),
+        ("FINAL IMPRESSION: pneumonia", "impression"),
+        ("Past Medical History: asthma", "past_history"),
+        ("PMH: asthma", "past_history"),
+        ("History of Present Illness", "history"),
+        ("HPI: cough", "history"),
+        ("FAMILY HISTORY", "family_history"),
+        ("FH: mother had asthma", "family_history"),
+        ("Social History:", "social_history"),
+        ("Current Medications:", "medications"),
+        ("ALLERGIES: penicillin", "allergies"),
+        ("Assessment & Plan:", "assessment"),
+        ("A/P: rest", "assessment"),
+        ("4. Results", "results"),
+        ("## Discussion", "discussion"),
+        ("**Diagnosis:** COPD", "diagnosis"),
+        ("O/E: chest clear", "examination"),
+        ("TECHNIQUE:", "technique"),
+        ("WEIGHT AND HEIGHT: 80 kg", "other"),
+        ("The impression was that of pneumonia.", None),
+        ("history of asthma", None),
+        ("plan to discharge: tomorrow", None),
+        ("Course of antibiotics", None),
+        ("Exam", None),
+        ("PE", None),
+        ("10:30", None),
+    ],
+)
+def test_heading(line: str, name: str | None) -> None:
+    assert [found for _, found in headings(f"{line}\ntext")] == ([] if name is None else [name])
+
+
+def test_sections_last_until_the_next_heading_across_pages() -> None:
+    pages = [
+        Page(1, "Letter.\nFINDINGS:\nEffusion."),
+        Page(2, "More.\nPLAN:\nRest."),
+        Page(3, ""),
+        Page(4, "Rest."),
+    ]
+    texts = {page.number: page.text for page in pages}
+    found = [(s.name, s.page, texts[s.page][s.start : s.end]) for s in find_sections(pages)]
+    assert found == [
+        ("findings", 1, "FINDINGS:\nEffusion."),
+        ("findings", 2, "More.\n"),
+        ("plan", 2, "PLAN:\nRest."),
+        ("plan", 4, "Rest."),
+    ]
+
+
+@given(st.lists(st.text(st.sampled_from("PLAN:plan\nab. "), max_size=60), max_size=3))
+def test_sections_are_ordered_within_pages_and_known(texts: list[str]) -> None:
+    pages = [Page(number, text) for number, text in enumerate(texts, 1)]
+    position = (0, 0)
+    for section in find_sections(pages):
+        assert position <= (section.page, section.start)
+        assert 0 <= section.start < section.end <= len(texts[section.page - 1])
+        assert section.name in NAMES
+        position = (section.page, section.end)
+
+
+def sentences(text: str) -> list[str]:
+    return [text[span.start : span.end] for span in split_sentences(text)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Fever. Cough since Monday.", ["Fever.", "Cough since Monday."]),
+        ("Seen by Dr. Smith today.", ["Seen by Dr. Smith today."]),
+        ("Aspirin 81 mg p.o. daily. Rest.", ["Aspirin 81 mg p.o. daily.", "Rest."]),
+        ("Creatinine 1.5 mg/dl. Stable.", ["Creatinine 1.5 mg/dl.", "Stable."]),
+        ("J. Smith was seen.", ["J. Smith was seen."]),
+        ("No fever\nCough present", ["No fever", "Cough present"]),
+        ("1. Asthma\n2. Gout", ["1. Asthma", "2. Gout"]),
+        ("- Asthma\n- Gout", ["- Asthma", "- Gout"]),
+        ("There is no\nevidence of pneumonia.", ["There is no\nevidence of pneumonia."]),
+        (
+            "The patient was admitted to the hospital because of an acute\nMyocardial infarction.",
+            ["The patient was admitted to the hospital because of an acute\nMyocardial infarction."],
+        ),
+        ("Fever,\nChills.", ["Fever,\nChills."]),
+        ("Pain?\nNo!", ["Pain?", "No!"]),
+        ("One\n\ntwo", ["One", "two"]),
+        ("Name: Smith\nSex: F", ["Name: Smith", "Sex: F"]),
+        ("", []),
+        (" \n ", []),
+    ],
+)
+def test_sentences(text: str, expected: list[str]) -> None:
+    assert sentences(text) == expected
+
+
+@given(st.text(st.sampled_from("aB1.?!,-: \n•"), max_size=80))
+def test_sentences_hold_all_text_in_order(text: str) -> None:
+    spans = split_sentences(text)
+    assert "".join("".join(text[s.start : s.end].split()) for s in spans) == "".join(text.split())
+    assert all(left.end <= right.start for left, right in zip(spans, spans[1:], strict=False))
+    assert all(text[s.start : s.end].strip() == text[s.start : s.end] != "" for s in spans)
