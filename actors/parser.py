@@ -22,15 +22,15 @@ from pathlib import Path
 from typing import Protocol
 
 from config.settings import ParserSettings
-from domain.jobs import QUARANTINES, Failure
+from domain.jobs import QUARANTINES, REJECTIONS, Failure
 from domain.text import Extraction
+from models.extraction.detection import PDF_PARSERS as PARSERS
 from models.extraction.exchange import Limits, Request, load_outcome
-from models.extraction.pdf import PARSERS
 
 CHILD = "models.extraction.child"
 LAUNCHER = "actors.confinement"
 OPEN_FILES = 64
-FILE_BYTES = 512 * 1024 * 1024
+FILE_BYTES = 256 * 1024 * 1024
 """Largest file the child may write: its answer, with room for JSON's escapes."""
 
 LOOK_SECONDS = 0.02
@@ -190,10 +190,14 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 def _outcome(path: Path) -> Extraction | Failure:
+    """What the child wrote; it may have been taken over, so only failures that we know are taken from it."""
     try:
-        return load_outcome(path.read_bytes())
+        outcome = load_outcome(path.read_bytes())
     except OSError:
         return _failure("parser_crashed")
+    if isinstance(outcome, Failure) and outcome.code not in (REJECTIONS if outcome.final else QUARANTINES):
+        return _failure("parser_crashed")
+    return outcome
 
 
 def _cause(code: int, usage: resource.struct_rusage, peak: int, limits: ParserSettings) -> str:

@@ -73,7 +73,7 @@ class PoolSupervisor:
         self._silent_seconds = silent_seconds
         self._clock = clock
         self._leading_since = clock()
-        self._trends: dict[str, Trend] = {}
+        self._trends = {pool: Trend() for pool in self._pools}
         self._said: dict[str, str] = {}
         self._watches: dict[str, asyncio.Task[None]] = {}
 

@@ -272,10 +272,16 @@ class SearchSettings(Section):
         0.5, ge=0, le=1, description="Weight of meaning in hybrid ranking; words have the rest."
     )
     semantic_floor: float = Field(
-        0.3,
+        0.25,
         ge=-1,
         le=1,
         description="Least cosine at which a passage counts as found by meaning; depends on the encoder.",
+    )
+    semantic_ratio: float = Field(
+        0.7,
+        ge=0,
+        le=1,
+        description="Least share of the nearest passage's cosine at which another still counts as found by meaning.",
     )
 
     @field_validator("elasticsearch_urls")
@@ -358,6 +364,12 @@ class Settings(Section):
     @property
     def origin(self) -> str:
         return (self.http.public_url or f"http://{self.http.host}:{self.http.port}").rstrip("/")
+
+    @property
+    def local_origin(self) -> str:
+        """Where the HTTP proxy answers on this machine, whatever address its users see."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.http.host, self.http.host)  # noqa: S104 - read only
+        return f"http://{host}:{self.http.port}"
 
     @property
     def email_verification(self) -> bool:

@@ -123,12 +123,11 @@ class PassageSplitter:
             index = bisect_right(starts, span.start) - 1
             name = sections[index].name if index >= 0 and span.start < sections[index].end else None
             for piece in self._pieces(text, span, ends):
-                count = bisect_right(ends, piece.end) - bisect_right(ends, piece.start)
-                yield _Unit(piece.start, piece.end, max(1, count), name)
+                yield _Unit(piece.start, piece.end, max(1, _tokens(ends, piece)), name)
 
     def _pieces(self, text: str, span: Span, ends: list[int]) -> Iterator[Span]:
         """`span` whole, or in pieces within the overlap's size, so that they can be repeated."""
-        count = bisect_right(ends, span.end) - bisect_right(ends, span.start)
+        count = _tokens(ends, span)
         longest = self._budget * _CHARACTERS_PER_TOKEN
         if count <= self._budget and span.end - span.start <= longest:
             yield span
@@ -136,7 +135,7 @@ class PassageSplitter:
         size = min(max(_PIECE, self._overlap), self._budget)
         start, end, tokens = span.start, span.start, 0
         for word in _words(text, span, self._budget):
-            more = bisect_right(ends, word.end) - bisect_right(ends, end)
+            more = _tokens(ends, Span(end, word.end))
             if end > start and (tokens + more > size or word.end - start > size * _CHARACTERS_PER_TOKEN):
                 yield Span(start, end)
                 start, tokens = word.start, 0
@@ -151,6 +150,11 @@ class PassageSplitter:
             for segment in _SEGMENT.finditer(text)
             for end in self._tokenizer.ends(segment.group())
         ]
+
+
+def _tokens(ends: list[int], span: Span) -> int:
+    """Tokens that have a part in `span`: one that its end cuts through counts here and in what follows."""
+    return min(bisect_left(ends, span.end) + 1, len(ends)) - bisect_right(ends, span.start)
 
 
 def _whole(group: list[_Unit]) -> tuple[int, int, str | None]:

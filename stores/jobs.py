@@ -21,7 +21,7 @@ from domain.job_life import Job
 from domain.jobs import Failure, JobKind, Lane, Lease, Stage
 from domain.lifecycle import Status
 from domain.pace import Pace
-from stores import job_rows
+from stores import job_rows, outbox
 from stores.job_reports import JobReports
 from stores.postgres import Postgres
 
@@ -149,8 +149,8 @@ class JobStore:
             where = "status = 'retry_wait' AND ready_at <= clock_timestamp()"
             return lost + await job_rows.change(connection, where, (), job_life.woken, self._pace)
 
-    async def requeue(self, document_id: UUID) -> list[Job]:
-        """Take a document's jobs out of quarantine.
+    async def requeue(self, document_id: UUID, *records: Mapping[str, Any]) -> list[Job]:
+        """Take a document's jobs out of quarantine; sealed audit `records` go with it.
 
         Raises `NotFound` when it has no job, `Conflict` when none is in quarantine.
         """
@@ -164,12 +164,14 @@ class JobStore:
             stopped = [job for job in jobs if job.state.status is Status.QUARANTINED] or jobs[-1:]
             changed = [job_life.requeued(job) for job in stopped]
             await job_rows.save(connection, changed, self._pace)
+            await outbox.publish_audit(connection, *records)
         return changed
 
-    async def pause(self, paused: bool) -> None:
-        """Stop or resume giving out work; what is under work is finished."""
+    async def pause(self, paused: bool, *records: Mapping[str, Any]) -> None:
+        """Stop or resume giving out work; what is under work is finished. Audit `records` go with it."""
         async with self.db.transaction() as connection:
             await connection.execute("UPDATE claiming SET paused = $1", paused)
+            await outbox.publish_audit(connection, *records)
             if not paused:
                 await connection.execute(f"NOTIFY {job_rows.WORK}")
                 await connection.execute(f"NOTIFY {job_rows.INDEX}")

@@ -197,7 +197,9 @@ class World:
     folder: Path
     index: SearchIndex = field(default_factory=MemoryIndex)
     names: ConceptNames = field(default_factory=NoNames)
-    settings: SearchSettings = field(default_factory=lambda: SearchSettings(semantic_floor=0.2))
+    settings: SearchSettings = field(
+        default_factory=lambda: SearchSettings(semantic_floor=0.2, semantic_ratio=0)
+    )
     encoder: WordEncoder = field(default_factory=WordEncoder)
     visibility: MemoryVisibility = field(default_factory=MemoryVisibility)
     windows: MemoryWindows = field(default_factory=MemoryWindows)

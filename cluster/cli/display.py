@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ Json = Mapping[str, Any]
 EXCERPT = 220
 """Characters of a passage that are shown."""
 MARKERS = {"affirmed": ("✓", "green"), "negated": ("✗", "red"), "uncertain": ("?", "yellow")}
+_BLANKS = re.compile(r"\s+")
 OTHER_MARKER = ("~", "cyan")
 """Historical, family and hypothetical mentions: said, but not of this patient now."""
 
@@ -50,35 +52,33 @@ def search_results(answer: Json, console: Console, concepts: Iterable[str] = ())
 
 
 def _result_parts(answer: Json, colour: bool, concepts: frozenset[str]) -> Iterator[RenderableType]:
-    total = answer["total"]
-    count = f"{'' if total['relation'] == 'eq' else 'at least '}{total['value']}"
-    yield Text(f"{count} document{'' if total['value'] == 1 else 's'} in {answer['took_ms']} ms")
+    total = answer["total"]["value"]
+    yield Text(f"{total} document{'' if total == 1 else 's'} in {answer['took_ms']} ms")
     if answer.get("degraded"):
         yield Text(f"Incomplete: search by {', '.join(answer['degraded'])} did not answer.", style="yellow")
     for rank, hit in enumerate(answer["hits"], 1):
-        yield Text("")
-        yield Text.assemble(f"{rank:>2}  ", (hit["title"], "bold"))
-        yield Padding(Text(_about(hit), style="dim"), (0, 0, 0, 4))
-        for passage in hit["passages"]:
-            yield Padding(_passage(passage, colour, concepts), (0, 0, 0, 4))
-        if hit.get("explanation"):
-            yield Padding(Text(_explained(hit["explanation"]), style="dim"), (0, 0, 0, 4))
+        yield from (Text(""), Text.assemble(f"{rank:>2}  ", (hit["title"], "bold")))
+        yield from (Padding(part, (0, 0, 0, 4), expand=False) for part in _hit_parts(hit, colour, concepts))
     for name, values in (answer.get("facets") or {}).items():
         yield from (Text(""), _facet(name, values))
     if answer.get("next_cursor"):
-        yield Text(f"\nMore: repeat with --cursor {answer['next_cursor']}", overflow="fold")
+        yield Text(
+            f"\n{len(answer['hits'])} are shown."
+            " For more: a larger --limit, or --cursor with the next_cursor that --json prints."
+        )
 
 
-def _about(hit: Json) -> str:
-    parts = (hit["document_type"], hit["document_date"], hit["patient"], hit["document_id"])
-    return "  ".join(str(part) for part in parts if part)
-
-
-def _passage(passage: Json, colour: bool, concepts: frozenset[str]) -> Group:
-    place = f"page {passage['page']}" + (f", {passage['section']}" if passage.get("section") else "")
-    lines = [Text.assemble((f"{place}: ", "dim"), excerpt(passage, colour))]
-    lines += [_assertion(mention) for mention in _telling(passage, concepts)]
-    return Group(*lines)
+def _hit_parts(hit: Json, colour: bool, concepts: frozenset[str]) -> Iterator[RenderableType]:
+    about = (hit["document_type"], hit["document_date"], hit["patient"], hit["document_id"])
+    yield Text("  ".join(str(part) for part in about if part), style="dim")
+    passages = hit["passages"]
+    matching = [passage for passage in passages if passage["highlights"] or _telling(passage, concepts)]
+    for passage in matching or passages[:1]:
+        place = f"page {passage['page']}" + (f", {passage['section']}" if passage.get("section") else "")
+        yield Text.assemble((f"{place}: ", "dim"), excerpt(passage, colour))
+        yield from (_assertion(mention) for mention in _telling(passage, concepts))
+    if hit.get("explanation"):
+        yield Text(_explained(hit["explanation"]), style="dim")
 
 
 def excerpt(passage: Json, colour: bool) -> Text:
@@ -109,7 +109,8 @@ def _window(words: str, first: int) -> tuple[int, int]:
 
 
 def _flat(words: str) -> str:
-    return "".join(" " if character.isspace() else character for character in words)
+    """In one line, with single blanks."""
+    return _BLANKS.sub(" ", words)
 
 
 def _telling(passage: Json, concepts: frozenset[str]) -> list[Json]:

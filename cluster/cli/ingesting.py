@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shlex
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ async def submit(settings: Settings, command: list[str], *, detach: bool) -> boo
 
     The job inherits its environment from the Ray node: nothing is passed along, least of all secrets.
     """
+    logging.getLogger(JobSubmissionClient.__module__).setLevel(logging.WARNING)
     client = await asyncio.to_thread(_client, settings)
     try:
         job = await asyncio.to_thread(client.submit_job, entrypoint=shlex.join(command))

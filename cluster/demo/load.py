@@ -50,7 +50,7 @@ async def load_demo(
         accounts = {}
         for clinician in CLINICIANS:
             api = await stack.enter_async_context(
-                Api(local_origin(settings), MemoryTokens(), transport=transport)
+                Api(settings.local_origin, MemoryTokens(), transport=transport)
             )
             await api.login(clinician.email, clinician.password)
             accounts[clinician.username] = api
@@ -73,12 +73,6 @@ async def _provision(settings: Settings, secrets: SecretStore) -> None:
             )
     finally:
         await provisioning.close()
-
-
-def local_origin(settings: Settings) -> str:
-    """Where the platform answers on this machine, whatever address its users see."""
-    host = settings.http.host if settings.http.host not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104
-    return f"http://{host}:{settings.http.port}"
 
 
 async def _upload_all(accounts: dict[str, Api], documents: Sequence[DemoDocument], notify: Notify) -> None:

@@ -26,6 +26,9 @@ SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - looked at, not written
 TOKEN_SECRET = "ray-token"  # noqa: S105 - a name, not a value
 DROPPED = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_AUTH_TOKEN", "RAY_NAMESPACE")
 NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
+RAY = (sys.executable, "-m", "ray.scripts.scripts")
+FLAGS = ("--head", "--block", "--no-monitor", "--disable-usage-stats")
+"""No monitor: it would start and end nodes, and there is only this one."""
 DRAIN_SECONDS = 2
 """How long a stopping node waits for its actors; the applications were asked to finish before."""
 
@@ -105,16 +108,7 @@ def command(settings: Settings) -> list[str]:
         "num-gpus": ray.num_gpus,
     }
     given = [f"--{name}={value}" for name, value in options.items() if value is not None]
-    return [
-        sys.executable,
-        "-m",
-        "ray.scripts.scripts",
-        "start",
-        "--head",
-        "--block",
-        "--disable-usage-stats",
-        *given,
-    ]
+    return [*RAY, "start", *FLAGS, *given]
 
 
 def start(settings: Settings, marked: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:

@@ -61,7 +61,7 @@ class ServeApi:
 
     def __init__(self, settings: Settings, token: str) -> None:
         self._address = dashboard_url(settings)
-        self._proxy = local_origin(settings)
+        self._proxy = settings.local_origin
         self._headers = {"Authorization": f"Bearer {token}"} if settings.ray.auth else {}
 
     async def node_is_alive(self, seconds: float = 5) -> bool:

@@ -122,7 +122,9 @@ class Supervisor:
             return ["Ray Serve"]
         for name, message in status.failed.items():
             raise ServeFailed(f"The application '{name}' cannot be started: {message[-1500:]}")
-        return status.pending or await self._api.unknown_routes(self._config)
+        if status.pending or self._ray is None:
+            return status.pending
+        return await self._api.unknown_routes(self._config)
 
     async def _keep(self, keeper: Keeper) -> None:
         name = keeper.server.name

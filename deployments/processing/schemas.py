@@ -36,7 +36,7 @@ class Worker(StrictModel):
 class ScalingDecision(StrictModel):
     pool: str
     delta: int = Field(description="Workers added (or, negative, drained).")
-    workers: int = Field(description="Workers before.")
+    workers: int = Field(description="Workers then.")
     backlog: int
     reason: str
     decided_at: datetime
@@ -104,7 +104,7 @@ class Stats(StrictModel):
 
 
 class Reason(StrictModel):
-    """Why a document is not found, in words a records clerk understands."""
+    """Why a document stands still, in words a records clerk understands."""
 
     code: str
     message: str
@@ -112,7 +112,7 @@ class Reason(StrictModel):
 
 
 class JobView(StrictModel):
-    """One job; a document has one a version."""
+    """One job: a version of a document to process, or a change or deletion to carry into the index."""
 
     job_id: UUID
     document_id: UUID

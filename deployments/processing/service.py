@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from deployments.edge.context import address, request_id
@@ -18,7 +19,7 @@ from stores.workers import WorkerStore
 
 
 class ProcessingService:
-    """Every command is audited before it is carried out; without the audit nothing is."""
+    """Every command leaves its audit record in the transaction that carries it out."""
 
     def __init__(
         self,
@@ -60,15 +61,14 @@ class ProcessingService:
 
     async def retry(self, caller: Caller, document_id: UUID) -> None:
         """Take the document out of quarantine; raises `NotFound`, or `Conflict` when it is not there."""
-        await self._record(caller, "processing.retry", document_id)
-        await self._jobs.requeue(document_id)
+        await self._jobs.requeue(document_id, self._record(caller, "processing.retry", document_id))
 
     async def pause(self, caller: Caller, *, paused: bool) -> None:
-        await self._record(caller, "processing.pause" if paused else "processing.resume")
-        await self._jobs.pause(paused)
+        event = "processing.pause" if paused else "processing.resume"
+        await self._jobs.pause(paused, self._record(caller, event))
 
-    async def _record(self, caller: Caller, event: str, document_id: UUID | None = None) -> None:
-        await self._audit.record(
+    def _record(self, caller: Caller, event: str, document_id: UUID | None = None) -> dict[str, Any]:
+        return self._audit.seal(
             AuditEntry(
                 action="E",
                 event=event,

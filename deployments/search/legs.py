@@ -16,6 +16,9 @@ from stores.ports import QueryEncoding, SearchIndex
 
 GENERATION_BELIEVED_SECONDS = 5.0
 
+NEAR_IN_HYBRID = 200
+"""Most documents that meaning contributes to a hybrid ranking; behind them, words alone tell better."""
+
 
 @asynccontextmanager
 async def index_within(seconds: float) -> AsyncIterator[None]:
@@ -66,7 +69,7 @@ class Legs:
 
     async def meaning(self, question: Question) -> LegResults:
         """Meaning alone; raises `Unavailable` (`search.semantic_unavailable`)."""
-        return LegResults(None, await self._semantic(question))
+        return LegResults(None, await self._semantic(question, self._settings.window))
 
     async def _lexical(self, question: Question) -> LexicalResult:
         async with index_within(self._settings.leg_timeout_seconds):
@@ -74,21 +77,27 @@ class Legs:
 
     async def _semantic_or_none(self, question: Question) -> list[SemanticHit] | None:
         try:
-            return await self._semantic(question)
+            return await self._semantic(question, min(NEAR_IN_HYBRID, self._settings.window))
         except Unavailable:
             return None
 
-    async def _semantic(self, question: Question) -> list[SemanticHit]:
+    async def _semantic(self, question: Question, most: int) -> list[SemanticHit]:
         try:
             async with asyncio.timeout(self._settings.leg_timeout_seconds):
                 await self._check_encoder()
                 vector = await self._encoder.encode(question.parsed.meaning)
                 hits = await self._index.semantic(
-                    vector, question.access, filters=question.filters, limit=self._settings.window
+                    vector, question.access, filters=question.filters, limit=most
                 )
         except (Unavailable, TimeoutError) as error:
             raise _no_meaning() from error
-        return [hit for hit in hits if hit.similarity >= self._settings.semantic_floor]
+        return self._near_enough(hits)
+
+    def _near_enough(self, hits: list[SemanticHit]) -> list[SemanticHit]:
+        """Every document is somehow near: those count that are near enough, also beside the nearest one."""
+        nearest = max((hit.similarity for hit in hits), default=0.0)
+        least = max(self._settings.semantic_floor, nearest * self._settings.semantic_ratio)
+        return [hit for hit in hits if hit.similarity >= least]
 
     async def _check_encoder(self) -> None:
         """Vectors of two models cannot be compared: the query's must be that of the live generation."""

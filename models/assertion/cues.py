@@ -14,7 +14,8 @@ from itertools import product
 
 from models.analysis import fold
 
-UNLIMITED = 1_000
+FAR = 30
+"""Words that the scope of a cue without a bound of its own reaches: text without full stops has no other end."""
 
 
 class Effect(StrEnum):
@@ -35,7 +36,7 @@ class Rule:
 
     effects: tuple[Effect, ...]
     forward: bool
-    limit: int = UNLIMITED
+    limit: int = FAR
 
 
 class CueTable:
@@ -88,7 +89,7 @@ def read_cues(lines: Iterable[str]) -> CueTable:
             effects, forward = _group(line)
             continue
         cue, _, limit = line.partition(": ") if line[0] != ":" else _behind_colon(line)
-        rule = Rule(effects, forward, int(limit) if limit else UNLIMITED)
+        rule = Rule(effects, forward, int(limit) if limit else FAR)
         for words in _spelled_out(cue, lists):
             found[words] = (*found.get(words, ()), rule)
     return CueTable(found)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from domain.jobs import REJECTIONS, Failure
 from domain.text import Extraction
-from models.extraction import pdf, plain
-from models.extraction.detection import HEAD_BYTES, sniff
+from models.extraction import plain
+from models.extraction.detection import HEAD_BYTES, PDF_PARSERS, sniff
 
 __all__ = ["HEAD_BYTES", "SUPPORTED", "extract", "rejection", "sniff"]
 
@@ -19,7 +19,7 @@ SUPPORTED = ("application/pdf", "text/plain")
 MAX_CHARACTERS = 64 * 1024 * 1024
 
 
-def extract(path: Path, *, max_pages: int, parsers: tuple[str, ...] = pdf.PARSERS) -> Extraction | Failure:
+def extract(path: Path, *, max_pages: int, parsers: tuple[str, ...] = PDF_PARSERS) -> Extraction | Failure:
     """The text of the file at `path`, page by page; its type is decided by its content.
 
     Final failures: `empty unsupported_type encrypted no_pages damaged too_many_pages too_large`; else
@@ -46,6 +46,8 @@ def _extracted(
 ) -> Extraction | Failure:
     match media_type:
         case "application/pdf":
+            from models.extraction import pdf
+
             outcome = pdf.extract_pdf(path, max_pages=max_pages, parsers=parsers)
         case "text/plain":
             outcome = plain.extract_plain(path.read_bytes(), max_pages=max_pages)

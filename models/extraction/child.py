@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 
 from domain.jobs import Failure
 from models.extraction import extract
@@ -15,6 +16,8 @@ from models.extraction.exchange import Request, dump_outcome
 
 
 def main() -> int:
+    # The parsers are loaded before the limits hold, so that these are all the file's.
+    import_module("models.extraction.pdf")
     request = Request.model_validate_json(sys.stdin.buffer.readline())
     request.limits.apply()
     try:

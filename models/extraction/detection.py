@@ -8,6 +8,9 @@ import re
 HEAD_BYTES = 4096
 """How much of a file `sniff` wants to see."""
 
+PDF_PARSERS = ("pypdfium2", "pypdf")
+"""In the order they are tried."""
+
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"%PDF-", "application/pdf"),
     (b"PK\x03\x04", "application/zip"),

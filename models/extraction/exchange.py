@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from domain.jobs import Failure
 from domain.text import Extraction
-from models.extraction.pdf import PARSERS
+from models.extraction.detection import PDF_PARSERS
 
 
 class Limits(BaseModel):
@@ -46,7 +46,7 @@ class Request(BaseModel):
     path: Path
     output: Path
     max_pages: int = Field(gt=0)
-    parsers: tuple[str, ...] = PARSERS
+    parsers: tuple[str, ...] = PDF_PARSERS
     limits: Limits = Limits()
 
 

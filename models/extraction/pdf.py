@@ -15,8 +15,8 @@ from pypdf.errors import FileNotDecryptedError, WrongPasswordError
 
 from domain.text import Extraction, Page
 from models.extraction.cleaning import clean
+from models.extraction.detection import PDF_PARSERS as PARSERS
 
-PARSERS = ("pypdfium2", "pypdf")
 PageText = Callable[[], str]
 
 

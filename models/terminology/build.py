@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 import tempfile
@@ -28,7 +29,7 @@ RULES = 1
 def ensure_vocabulary(cache: Path | None) -> Vocabulary:
     """The vocabulary below `cache`, built there when it is absent; without `cache`, in a temporary folder.
 
-    Several processes may call this at once: the first to finish wins, the others use its result.
+    Several processes may call this at once: one builds, the others wait for it.
     """
     if cache is None:
         with tempfile.TemporaryDirectory(prefix="medsearch-vocabulary-") as folder:
@@ -39,8 +40,13 @@ def ensure_vocabulary(cache: Path | None) -> Vocabulary:
         return Vocabulary(path)
     except VocabularyFormat:
         cache.mkdir(parents=True, exist_ok=True)
-        build_vocabulary(path)
-        return Vocabulary(path)
+    with (cache / "building.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            return Vocabulary(path)
+        except VocabularyFormat:
+            build_vocabulary(path)
+            return Vocabulary(path)
 
 
 def vocabulary_version() -> str:
@@ -54,26 +60,16 @@ def vocabulary_version() -> str:
 
 
 def build_vocabulary(path: Path) -> None:
-    """Write a vocabulary to `path`, whole or not at all; one that is there and readable stays."""
+    """Write a vocabulary to `path`, whole or not at all; what was there is replaced."""
     unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
         entries = list(sources.entries())
         surfaces = merge(entries, read_aliases(), read_common_words())
         _write(unfinished, surfaces, {entry.code: entry.label for entry in entries})
-        _put(unfinished, path)
+        shutil.rmtree(path, ignore_errors=True)
+        unfinished.rename(path)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _put(unfinished: Path, path: Path) -> None:
-    try:
-        unfinished.rename(path)
-    except OSError:
-        try:
-            Vocabulary(path)
-        except VocabularyFormat:
-            shutil.rmtree(path)
-            unfinished.rename(path)
 
 
 def read_aliases() -> dict[str, tuple[Name, ...]]:

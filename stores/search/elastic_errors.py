@@ -10,8 +10,7 @@ from elasticsearch import ApiError, AsyncElasticsearch, NotFoundError, Transport
 from config.secrets import SecretStore
 from config.settings import Settings
 from domain.errors import Unavailable
-from stores.search.registry import missing
-from stores.search.shelf import MISSING
+from stores.search.errors import missing, not_ready
 
 OVERLOADED = (429, 502, 503, 504)
 API_KEY_SECRET = "elasticsearch-api-key"  # noqa: S105 - a name, not a value
@@ -38,7 +37,7 @@ def answering(generation: str | None) -> Iterator[None]:
     except NotFoundError as error:
         if generation is not None:
             raise missing(generation) from error
-        raise Unavailable("The search index is not ready yet.", code=MISSING, retry_after=5) from error
+        raise not_ready() from error
     except ApiError as error:
         if error.status_code not in OVERLOADED:
             raise

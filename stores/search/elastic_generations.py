@@ -13,7 +13,7 @@ from domain.errors import Conflict
 from domain.search import Generation, GenerationState
 from stores.search.elastic_errors import answering
 from stores.search.elastic_mapping import index_body
-from stores.search.registry import missing
+from stores.search.errors import missing
 
 
 class ElasticGenerations:

@@ -37,7 +37,7 @@ def index_body(generation: Generation, *, shards: int, replicas: int) -> Source:
         "type": "dense_vector",
         "dims": generation.dimension,
         "similarity": "cosine",
-        "index_options": {"type": "int8_hnsw"},
+        "index_options": {"type": "int8_hnsw", "rescore_vector": {"oversample": 2.0}},
     }
     meta = {"encoder": generation.encoder, "dimension": generation.dimension, "analysis": generation.analysis}
     return {
@@ -84,7 +84,7 @@ def root_source(change: Change) -> Source:
             "facet_concepts": records.facet_concepts(root),
             "year": str(root.date.year) if root.date else None,
             "stems": root.stems,
-            "section_stems": " ".join(root.section_stems),
+            "section_stems": records.section_words(root),
             "record": json.dumps(records.dump_root(root), separators=(",", ":")),
         }
     )

@@ -219,7 +219,8 @@ class ElasticReading:
             preference=_copy(query),
             **given,
         )
-        return answer.body
+        body: Query = answer.body
+        return body
 
     async def _many(self, searches: Sequence[Query]) -> list[list[Query]]:
         if not searches:

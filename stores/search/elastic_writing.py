@@ -79,7 +79,7 @@ class ElasticWriting:
                 index=self._index,
                 query={"bool": {"filter": [*passages_query(), key]}},
                 size=AT_ONCE,
-                sort=[{"ordinal": "asc"}],
+                sort="ordinal",
                 search_after=[found[-1]["ordinal"]] if found else None,
                 source={"exclude_vectors": False},
                 routing=root.document_id.hex,
@@ -91,21 +91,27 @@ class ElasticWriting:
 
     async def _sweep(self, changes: Sequence[Change]) -> None:
         """Remove what an interrupted writer left behind; normally there is nothing."""
-        kept = [_own(change.after.root, change.after.passages) for change in changes if change.after.root]
+        kept = [_own(root, change.after.passages) for change in changes if (root := change.after.root)]
         theirs = {"terms": {"document": [change.document_id.hex for change in changes]}}
         query = {"bool": {"filter": [*passages_query(), theirs], "must_not": kept}}
         revisions = {change.document_id.hex: change.after.revision for change in changes}
         while True:
             found = await self._client.search(
-                index=self._index, query=query, size=AT_ONCE, source=False, docvalue_fields=["document"]
+                index=self._index,
+                query=query,
+                size=AT_ONCE,
+                source=False,
+                docvalue_fields=[{"field": "document"}],
             )
             left = [(hit["_id"], hit["fields"]["document"][0]) for hit in found["hits"]["hits"]]
             if not left:
                 return
-            await self._bulk(
+            newer = await self._bulk(
                 [_delete(self._index, one, document, revisions[document]) for one, document in left]
             )
             await self._client.indices.refresh(index=self._index)
+            if newer:  # another writer is at work on them
+                return
 
     async def _bulk(self, actions: Iterable[Action] | AsyncIterable[Action]) -> list[str]:
         """Ids of what met a higher revision. Raises `Unavailable` or, for a refusal, `Invalid`."""
@@ -129,8 +135,7 @@ class ElasticWriting:
         return [one["_id"] for one in results if one["status"] == CONFLICT]
 
 
-def _own(root: Root | None, count: int) -> Action:
-    assert root is not None
+def _own(root: Root, count: int) -> Action:
     key = {"term": {"key": mapping.key(root.document_id, root.version)}}
     return {"bool": {"filter": [key, {"range": {"ordinal": {"lt": count}}}]}}
 

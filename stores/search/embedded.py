@@ -36,11 +36,12 @@ from stores.postgres import Postgres
 from stores.search import shelf
 from stores.search.batch import document_of, settle
 from stores.search.conditions import visible
+from stores.search.errors import MISSING, missing
 from stores.search.reading import Reading
-from stores.search.registry import Registry, missing
+from stores.search.registry import Registry
 from stores.search.semantic import SemanticSearch
 from stores.search.shelf import Shelves, Writers, slots
-from stores.search.vectors import VectorTable
+from stores.search.vectors import GRAPH_FROM, VectorTable
 
 T = TypeVar("T")
 
@@ -104,6 +105,8 @@ class EmbeddedIndex:
                     raise
                 await vectors.sweep(batch.changes, slots(batch.changes))
                 await asyncio.to_thread(writers.sweep, batch.changes)
+                if await asyncio.to_thread(lambda: Reading(shelves).total_passages()) >= GRAPH_FROM:
+                    await vectors.build_graph()
         return WriteReport(len(operations) - len(batch.stale), batch.stale)
 
     async def lexical(
@@ -206,7 +209,7 @@ class EmbeddedIndex:
             live = await self._registry.live()
             return await ask(live, await self._opened(live.name))
         except (Unavailable, asyncpg.UndefinedTableError) as error:
-            if isinstance(error, Unavailable) and error.code != shelf.MISSING:
+            if isinstance(error, Unavailable) and error.code != MISSING:
                 raise
             self._registry.forget()
             live = await self._registry.live()

@@ -16,10 +16,10 @@ Address = Any
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A hit in its place: ascending `(key, identity)` is the order."""
+    """A hit in its place: ascending `(key, identity)` is the order; keys are all numbers or all strings."""
 
-    key: float | str
-    identity: int
+    key: Any
+    identity: Any
     address: Address
 
 
@@ -27,8 +27,8 @@ class Ranked:
 class Position:
     """Behind this hit; `rank` hits were before the next one when it was given."""
 
-    key: float | str
-    identity: int
+    key: Any
+    identity: Any
     rank: int
 
 
@@ -46,8 +46,8 @@ Fetch = Callable[[int, int], Stretch]
 
 def page(fetch: Fetch, *, limit: int, after: Position | None = None) -> tuple[list[Ranked], int, int]:
     """The next `limit` hits, the rank of the first one, and the total."""
-    start = max(0, after.rank - 1) if after else 0
-    stop = start + limit + 2
+    start = max(0, after.rank - 2) if after else 0
+    stop = start + limit + 3
     step = limit + 1
     while True:
         stretch = fetch(start, stop)
@@ -67,5 +67,5 @@ def _closed(ahead: Sequence[Ranked], limit: int) -> bool:
     return len(ahead) > limit and ahead[-1].key > ahead[limit - 1].key
 
 
-def _order(hit: Ranked) -> tuple[Any, int]:
+def _order(hit: Ranked) -> tuple[Any, Any]:
     return hit.key, hit.identity

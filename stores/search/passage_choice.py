@@ -13,7 +13,7 @@ from stores.search import paging, records
 from stores.search.conditions import Match, passage_filters, passage_words
 from stores.search.passage_order import chosen
 from stores.search.shelf import Found
-from stores.search.tantivy_queries import compiled, exactly
+from stores.search.tantivy_queries import compiled, exactly, ranked
 
 
 class PassageChoice:
@@ -46,14 +46,15 @@ class PassageChoice:
         query = Query.boolean_query([*((Occur.Must, one) for one in needed), *self._words])
 
         def fetch(start: int, stop: int) -> paging.Stretch:
-            result = self._searcher.search(query, stop - start, offset=start)
-            addresses = [address for _, address in result.hits]
-            ordinals = self._searcher.fast_field_values("ordinal", addresses)
-            hits = [
-                paging.Ranked(-score, int(ordinal or 0), address)
-                for (score, address), ordinal in zip(result.hits, ordinals, strict=True)
-            ]
-            return paging.Stretch(hits, result.count)
+            hits, total = ranked(self._searcher, query, start, stop)
+            ordinals = self._searcher.fast_field_values("ordinal", [address for _, address in hits])
+            return paging.Stretch(
+                [
+                    paging.Ranked(-hit[0], ordinal, hit[1])
+                    for hit, ordinal in zip(hits, ordinals, strict=True)
+                ],
+                total,
+            )
 
         hits, _, _ = paging.page(fetch, limit=self._per_document)
         return [self._stored(root.document_id, root.version, hit) for hit in hits]

@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from tantivy import DocAddress, Order, Query
+from tantivy import DocAddress, Query
 
 from domain.search import (
     AccessFilter,
@@ -25,7 +25,7 @@ from stores.search import paging, passage_choice
 from stores.search.conditions import Documents, Match, documents, selected, visible
 from stores.search.facet_counts import FIELDS, counted, known
 from stores.search.shelf import Found, Shelves
-from stores.search.tantivy_queries import compiled
+from stores.search.tantivy_queries import compiled, ranked
 
 
 class Reading:
@@ -94,21 +94,21 @@ class Reading:
     def total_passages(self) -> int:
         return self._sum(Query.all_query())
 
-    def selection(self, access: AccessFilter, filters: Filters) -> list[Found]:
-        """All roots that the caller may see and the filters select, in no order."""
-        return self.matching(
-            compiled(self.roots_schema, _selection(access, filters)), self.snapshot.roots.num_docs
-        )
+    def selection(self, access: AccessFilter, filters: Filters) -> dict[int, DocAddress]:
+        """All roots that the caller may see and the filters select: where they are, by slot."""
+        query = compiled(self.roots_schema, _selection(access, filters))
+        return self._by_slot(query, max(1, self.snapshot.roots.num_docs))
 
-    def among(self, slots: Sequence[int], access: AccessFilter, filters: Filters) -> list[Found]:
+    def among(self, slots: Sequence[int], access: AccessFilter, filters: Filters) -> dict[int, DocAddress]:
         """As `selection`, of these slots only."""
         own = Query.const_score_query(Query.term_set_query(self.roots_schema, "slot", list(slots)), 0.0)
-        wanted = compiled(self.roots_schema, _selection(access, filters)).and_must_match(own)
-        return self.matching(wanted, len(slots))
+        query = compiled(self.roots_schema, _selection(access, filters)).and_must_match(own)
+        return self._by_slot(query, max(1, len(slots)))
 
-    def matching(self, query: Query, limit: int) -> list[Found]:
-        hits = self.snapshot.roots.search(query, limit, count=False).hits if limit else []
-        return self.snapshot.found([address for _, address in hits])
+    def _by_slot(self, query: Query, limit: int) -> dict[int, DocAddress]:
+        addresses = [address for _, address in self.snapshot.roots.search(query, limit, count=False).hits]
+        slots = self.snapshot.roots.fast_field_values("slot", addresses)
+        return {int(slot or 0): address for slot, address in zip(slots, addresses, strict=True)}
 
     def _visible(self, ids: Sequence[UUID], access: AccessFilter) -> list[tuple[Found, DocAddress]]:
         """Those of the documents that the caller may see, in the given order."""
@@ -121,19 +121,19 @@ class Reading:
         return sorted(found, key=lambda pair: place[pair[0].document_id])
 
     def _scored(self, query: Query, start: int, stop: int) -> paging.Stretch:
-        result = self.snapshot.roots.search(query, stop - start, offset=start)
-        found = self.snapshot.found([address for _, address in result.hits])
-        hits = [
-            paging.Ranked(-score, root.document_id.int, address)
-            for (score, address), root in zip(result.hits, found, strict=True)
-        ]
-        return paging.Stretch(hits, result.count)
+        hits, total = ranked(self.snapshot.roots, query, start, stop)
+        found = self.snapshot.found([address for _, address in hits])
+        return paging.Stretch(
+            [
+                paging.Ranked(-hit[0], root.document_id.hex, hit[1])
+                for hit, root in zip(hits, found, strict=True)
+            ],
+            total,
+        )
 
     def _sorted(self, query: Query, field: str, start: int, stop: int) -> paging.Stretch:
-        result = self.snapshot.roots.search(
-            query, stop - start, offset=start, order_by_field=field, order=Order.Asc
-        )
-        return paging.Stretch([paging.Ranked(key, 0, address) for key, address in result.hits], result.count)
+        hits, total = ranked(self.snapshot.roots, query, start, stop, by=field)
+        return paging.Stretch([paging.Ranked(key, "", address) for key, address in hits], total)
 
     def _facet(self, query: Query, field: str, size: int) -> list[FacetCount]:
         """Widened until no value is left out that ties with the last one."""

@@ -45,6 +45,11 @@ def order_keys(root: Root) -> dict[SortKey, str]:
     }
 
 
+def section_words(root: Root) -> str:
+    """The field `section_stems`: never empty, as engines differ in whether documents without a field count."""
+    return " ".join(["#", *root.section_stems])
+
+
 def facet_concepts(root: Root) -> list[str]:
     """`CODE#assertion` with its label, as the concept facet counts them."""
     return sorted({_labelled(term, root.concept_labels) for term in root.facet_concepts})
@@ -68,12 +73,12 @@ def dump_root(root: Root) -> dict[str, Any]:
 
 
 def load_root(value: Mapping[str, Any]) -> Root:
-    fields = {key: tuple(item) if isinstance(item, list) else item for key, item in value.items()}
-    given = fields["date"]
-    return Root(
-        **fields
-        | {"document_id": UUID(fields["document_id"]), "date": date.fromisoformat(given) if given else None}
-    )
+    fields: dict[str, Any] = {
+        key: tuple(item) if isinstance(item, list) else item for key, item in value.items()
+    }
+    fields["document_id"] = UUID(fields["document_id"])
+    fields["date"] = date.fromisoformat(fields["date"]) if fields["date"] else None
+    return Root(**fields)
 
 
 def dump_passage(passage: PassageRecord) -> str:

@@ -8,9 +8,10 @@ from dataclasses import astuple
 
 import asyncpg
 
-from domain.errors import Conflict, NotFound, Unavailable
+from domain.errors import Conflict
 from domain.search import Generation, GenerationState
 from stores.postgres import Postgres
+from stores.search.errors import missing, not_ready
 
 BELIEVED_SECONDS = 0.5
 """How long a process may take a generation for the live one after another was promoted."""
@@ -45,9 +46,7 @@ class Registry:
         if self._live is None or self._clock() - self._live[0] >= BELIEVED_SECONDS:
             live = [one for one in await self.all() if one.state is GenerationState.LIVE]
             if not live:
-                raise Unavailable(
-                    "The search index is not ready yet.", code="search.index_missing", retry_after=5
-                )
+                raise not_ready()
             self._live = self._clock(), live[0]
         return self._live[1]
 
@@ -91,10 +90,6 @@ class Registry:
             if row is not None and row["state"] == GenerationState.LIVE:
                 raise Conflict("The live generation cannot be dropped.", code="search.generation_live")
         return _generation(row) if row else None
-
-
-def missing(name: str) -> NotFound:
-    return NotFound(f"There is no index generation '{name}'.", code="search.generation_missing")
 
 
 def _generation(row: asyncpg.Record) -> Generation:

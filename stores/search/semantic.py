@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from tantivy import DocAddress
 
 from domain.search import AccessFilter, Filters, SemanticHit, Vector
 from stores.search.reading import Reading
-from stores.search.shelf import Found, Shelves
+from stores.search.shelf import Shelves
 from stores.search.vectors import Near, VectorTable, exact_is_better
 
 PASSAGES_A_DOCUMENT = 1.5
@@ -17,6 +20,15 @@ MARGIN = 1.2
 """How much more of the graph to visit than a caller's share of the passages suggests."""
 
 ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """On one snapshot: compare exactly what is `within`, or (None) walk the graph for so many rows."""
+
+    reading: Reading
+    within: Mapping[int, DocAddress] | None
+    rows: int
 
 
 class SemanticSearch:
@@ -36,60 +48,59 @@ class SemanticSearch:
         document that was never away, and the question is asked again.
         """
         for _ in range(ATTEMPTS):
-            reading = await asyncio.to_thread(Reading, self._shelves)
-            hits = await self._on(reading, vector, access, filters, limit)
-            if self._shelves.roots.marker() == reading.snapshot.marker:
+            plan = await asyncio.to_thread(self._plan, access, filters, limit)
+            hits = await self._follow(plan, vector, access, filters, limit)
+            if self._shelves.roots.marker() == plan.reading.snapshot.marker:
                 break
         return hits
 
-    async def _on(
-        self, reading: Reading, vector: Vector, access: AccessFilter, filters: Filters, limit: int
-    ) -> list[SemanticHit]:
-        visible = await asyncio.to_thread(reading.passage_count, access, filters)
-        total = await asyncio.to_thread(reading.total_passages)
+    def _plan(self, access: AccessFilter, filters: Filters, limit: int) -> Plan:
+        reading = Reading(self._shelves)
+        visible, total = reading.passage_count(access, filters), reading.total_passages()
         wanted = int(limit * PASSAGES_A_DOCUMENT)
-        if not exact_is_better(visible=visible, total=total, wanted=wanted, exact_below=self._exact_below):
-            hits = await self._by_graph(reading, vector, access, filters, limit, total / visible)
+        if exact_is_better(visible=visible, total=total, wanted=wanted, exact_below=self._exact_below):
+            return Plan(reading, reading.selection(access, filters) if visible else {}, 0)
+        return Plan(reading, None, int(wanted * total / visible * MARGIN))
+
+    async def _follow(
+        self, plan: Plan, vector: Vector, access: AccessFilter, filters: Filters, limit: int
+    ) -> list[SemanticHit]:
+        reading, within = plan.reading, plan.within
+        if within is None:
+            near = await self._vectors.nearest(vector, plan.rows)
+            slots = list({one.slot for one in near})
+            hits = await asyncio.to_thread(
+                lambda: _hits(reading, near, reading.among(slots, access, filters), limit)
+            )
             if len(hits) == limit:
                 return hits
-        return await self._exactly(reading, vector, access, filters, limit) if visible else []
+            within = await asyncio.to_thread(reading.selection, access, filters)
+        return await self._exactly(reading, within, vector, limit) if within else []
 
     async def _exactly(
-        self, reading: Reading, vector: Vector, access: AccessFilter, filters: Filters, limit: int
+        self, reading: Reading, within: Mapping[int, DocAddress], vector: Vector, limit: int
     ) -> list[SemanticHit]:
-        roots = {root.slot: root for root in await asyncio.to_thread(reading.selection, access, filters)}
         wanted = int(limit * PASSAGES_A_DOCUMENT)
         while True:
-            near = await self._vectors.within(vector, list(roots), wanted)
-            hits = _hits(near, roots)
-            if len(hits) >= limit or len(near) < wanted:
-                return hits[:limit]
+            near = await self._vectors.within(vector, list(within), wanted)
+            hits = await asyncio.to_thread(_hits, reading, near, within, limit)
+            if len(hits) == limit or len(near) < wanted:
+                return hits
             wanted *= 4
 
-    async def _by_graph(
-        self,
-        reading: Reading,
-        vector: Vector,
-        access: AccessFilter,
-        filters: Filters,
-        limit: int,
-        visited_a_hit: float,
-    ) -> list[SemanticHit]:
-        """Fewer than `limit` when one walk did not find as many."""
-        wanted = int(limit * PASSAGES_A_DOCUMENT * visited_a_hit * MARGIN)
-        near = await self._vectors.nearest(vector, wanted)
-        slots = list({one.slot for one in near})
-        found = await asyncio.to_thread(reading.among, slots, access, filters)
-        return _hits(near, {root.slot: root for root in found})[:limit]
 
-
-def _hits(near: Iterable[Near], roots: Mapping[int, Found]) -> list[SemanticHit]:
-    """The best passage of each document, best first."""
-    best: dict[int, SemanticHit] = {}
+def _hits(
+    reading: Reading, near: Iterable[Near], roots: Mapping[int, DocAddress], limit: int
+) -> list[SemanticHit]:
+    """The best passages of the first `limit` documents, best first."""
+    best: dict[int, Near] = {}
     for one in near:
-        root = roots.get(one.slot)
-        if root and one.slot not in best:
-            best[one.slot] = SemanticHit(
-                root.document_id, root.version, root.revision, one.similarity, one.ordinal
-            )
-    return list(best.values())
+        if one.slot in roots:
+            best.setdefault(one.slot, one)
+            if len(best) == limit:
+                break
+    found = reading.snapshot.found([roots[slot] for slot in best])
+    return [
+        SemanticHit(root.document_id, root.version, root.revision, one.similarity, one.ordinal)
+        for root, one in zip(found, best.values(), strict=True)
+    ]

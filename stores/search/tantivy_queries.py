@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tantivy
 from tantivy import Occur, Query
 
@@ -33,6 +35,15 @@ def compiled(schema: tantivy.Schema, condition: Condition) -> Query:
 def exactly(schema: tantivy.Schema, field: str, value: int) -> Query:
     """Records with this number, unscored."""
     return _unscored(Query.term_query(schema, field, value))
+
+
+def ranked(
+    searcher: tantivy.Searcher, query: Query, start: int, stop: int, *, by: str | None = None
+) -> tuple[list[tuple[Any, tantivy.DocAddress]], int]:
+    """Hits `start` to `stop` with their score, or ascending by the field `by` with its value; and the total."""
+    ordered: dict[str, Any] = {"order_by_field": by, "order": tantivy.Order.Asc} if by else {}
+    result: Any = searcher.search(query, stop - start, offset=start, **ordered)
+    return result.hits, result.count
 
 
 def _match(schema: tantivy.Schema, match: Match) -> Query:

@@ -28,6 +28,11 @@ SCANNED_BY_GRAPH_MICROSECONDS = 15
 COMPARED_MICROSECONDS = 1.2
 """Measured (`benchmarks/bench_index.py`, 384 dimensions): one row visited in the graph, one compared exactly."""
 
+GRAPH_FROM = 10_000
+"""Passages from which on there is a graph: extending it costs 2 ms a row, ten times as much as building it."""
+
+BUILD_SECONDS = 600
+
 MOST_GRAPH_ROWS = 20_000
 """A walk through the graph that would have to visit more is given up for the exact search."""
 
@@ -47,7 +52,7 @@ def exact_is_better(*, visible: int, total: int, wanted: int, exact_below: int) 
     The graph knows no filter: to find a visible passage it visits total/visible others, so that few visible ones
     are not only slow to find but missed. Below `exact_below` the answer is always yes.
     """
-    if visible < exact_below:
+    if visible < exact_below or total < GRAPH_FROM:
         return True
     visited = wanted * total / visible
     return (
@@ -61,11 +66,12 @@ class VectorTable:
     def __init__(self, database: Postgres, generation: Generation) -> None:
         self._database = database
         self._dimension = generation.dimension
-        self._index = f'"{generation.name}_near"'
+        self._documents = f'"{generation.name}_documents"'
+        self._graph = f'"{generation.name}_graph"'
         self._table = f'generations."{generation.name}"'
 
     async def create(self) -> None:
-        """Make the table and its graph, empty, unless they exist."""
+        """Make the table, empty, unless it exists."""
         async with self._database.transaction() as connection:
             await connection.execute(
                 f"""CREATE TABLE IF NOT EXISTS {self._table} (
@@ -78,9 +84,16 @@ class VectorTable:
             )
             await connection.execute(f"ALTER TABLE {self._table} ALTER embedding SET STORAGE PLAIN")
             await connection.execute(
-                f"CREATE INDEX IF NOT EXISTS {self._index} ON {self._table} USING hnsw (embedding halfvec_ip_ops)"
+                f"CREATE INDEX IF NOT EXISTS {self._documents} ON {self._table} (document_id)"
             )
-            await connection.execute(f"CREATE INDEX ON {self._table} (document_id)")
+
+    async def build_graph(self) -> None:
+        """Make the graph, unless it exists. Readers are not held up; afterwards every `put` extends it."""
+        async with self._database.transaction() as connection:
+            await connection.execute(
+                f"CREATE INDEX IF NOT EXISTS {self._graph} ON {self._table} USING hnsw (embedding halfvec_ip_ops)",
+                timeout=BUILD_SECONDS,
+            )
 
     async def drop(self) -> None:
         async with self._database.transaction() as connection:
@@ -101,7 +114,7 @@ class VectorTable:
         ]
         async with self._database.transaction() as connection:
             for slots in _chunks(sorted({row[1] for row in rows})):
-                await connection.execute(f"DELETE FROM {self._table} WHERE slot = ANY($1)", slots)
+                await connection.execute(f"DELETE FROM {self._table} WHERE slot = ANY($1)", slots)  # noqa: S608
             for chunk in _chunks(rows):
                 await connection.execute(
                     f"""INSERT INTO {self._table} (document_id, slot, ordinal, embedding)
@@ -114,7 +127,7 @@ class VectorTable:
         """Remove the changed documents' rows of every slot but the `kept` ones."""
         async with self._database.transaction() as connection:
             await connection.execute(
-                f"DELETE FROM {self._table} WHERE document_id = ANY($1) AND NOT slot = ANY($2)",
+                f"DELETE FROM {self._table} WHERE document_id = ANY($1) AND NOT slot = ANY($2)",  # noqa: S608
                 [change.document_id for change in changes],
                 list(kept),
             )

@@ -6,6 +6,7 @@ other may change places.
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import AsyncIterator
 from datetime import date
@@ -122,7 +123,7 @@ async def test_words_rank_alike(both: tuple[SearchIndex, SearchIndex]) -> None:
 
 
 async def test_sort_orders_pages_and_facets_are_equal(both: tuple[SearchIndex, SearchIndex]) -> None:
-    embedded, elastic = both
+    _, elastic = both
     (name,) = [g.name for g in await elastic.generations()]
     facets = ["concept", "document_type", "department", "year", "section"]
     for query in QUERIES:
@@ -155,7 +156,7 @@ async def test_passages_are_chosen_alike(both: tuple[SearchIndex, SearchIndex]) 
 
 async def test_meaning_ranks_alike(both: tuple[SearchIndex, SearchIndex]) -> None:
     """Vectors are rounded, to halves here and to bytes there: near ties may change places."""
-    embedded, elastic = both
+    _, elastic = both
     (name,) = [g.name for g in await elastic.generations()]
     rng = np.random.default_rng(3)
     for _ in range(10):
@@ -178,7 +179,7 @@ def assert_same_order(one: LexicalResult, other: LexicalResult) -> None:
     score = {hit.document_id: hit.score for hit in one.hits}
     assert set(score) == {hit.document_id for hit in other.hits}
     order = [score[hit.document_id] for hit in other.hits]
-    for earlier, later in zip(order, order[1:], strict=False):
+    for earlier, later in itertools.pairwise(order):
         assert later <= earlier * (1 + TIE)
     ties: dict[float, list[UUID]] = {}
     for hit in other.hits:

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
+import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
 from config.secrets import SecretStore
 from config.settings import Settings
+from domain.errors import Invalid, Unavailable
+from domain.search import DeleteDocument, Filters, Vector
 from stores.postgres import Postgres
+from stores.search.batch import settle
 from stores.search.embedded import EmbeddedIndex
-from tests.contract.conformance.search_index import SearchIndexConformance, generation
+from stores.search.semantic import SemanticSearch
+from stores.search.shelf import Shelves
+from stores.search.vectors import Near, VectorTable
+from tests.contract.conformance.crowd import Crowd
+from tests.contract.conformance.letters import ANNA, direction, everything, letter, words
+from tests.contract.conformance.search_index import SearchIndexConformance, found, generation, live, put
 
 
 @pytest.fixture
@@ -48,3 +62,129 @@ async def forget(database: Postgres, prefix: str) -> None:
 
 class TestEmbeddedIndex(SearchIndexConformance):
     pass
+
+
+async def test_the_graph_finds_what_a_caller_who_sees_half_should_find(index: EmbeddedIndex) -> None:
+    crowd = Crowd.seeded(documents=6_000)
+    name = await live(index)
+    await crowd.fill(index, name, batch=2_000)
+    walked = []
+    nearest = VectorTable.nearest
+
+    class Walked(VectorTable):
+        async def nearest(self, vector: Vector, limit: int) -> list[Near]:
+            walked.append(limit)
+            return await nearest(self, vector, limit)
+
+    shelves = Shelves(index._path / name)
+    for share, graph in ((0.5, True), (0.05, False)):
+        walked.clear()
+        access, mine = crowd.caller(share)
+        search = SemanticSearch(shelves, Walked(index._db, generation(name)), exact_below=0)
+        assert (
+            await crowd.recall_of(lambda q, a=access, s=search: s.search(q, a, Filters(), 50), mine, limit=50)
+            >= 0.95
+        )
+        assert bool(walked) is graph
+
+
+class TestInterruptions:
+    """A writer that fails or dies between its steps."""
+
+    async def test_what_was_not_committed_whole_is_not_seen_and_is_completed_later(
+        self, index: EmbeddedIndex
+    ) -> None:
+        name = await live(index)
+        old = letter("old text")
+        new = replace(letter("new text", "more"), id=old.id, version=2, revision=2)
+        await put(index, old)
+        async with vectors_away(index, name):
+            with pytest.raises(asyncpg.UndefinedTableError):
+                await index.write(name, [new.put])
+            assert await found(index, words("old")) == {old.id}
+            assert await found(index, words("new")) == set()
+            shown = await index.passages(everything(), ANNA, documents=[old.id], ordinals={})
+            assert [one.text for one in shown[old.id]] == ["old text"]
+        await put(index, new)
+        assert await found(index, words("new")) == {old.id}
+        assert await stored_passages(index, name) == (2, 2)
+
+    @pytest.mark.parametrize("committed", [False, True])
+    async def test_leftovers_of_a_dead_writer_go_with_the_next_operation(
+        self, index: EmbeddedIndex, committed: bool
+    ) -> None:
+        name = await live(index)
+        one = letter("first")
+        second = replace(letter("second", "part"), id=one.id, version=2, revision=2)
+        await put(index, one)
+        changes = settle([second.put], {}).changes
+        writers = index._writers[name]
+        writers.add_passages(changes)
+        await VectorTable(index._db, generation(name)).put(changes)
+        if committed:
+            writers.put_roots(changes)
+        assert await found(index, words("second" if committed else "first")) == {one.id}
+        near = await index.semantic(direction(1), ANNA, filters=Filters(), limit=5)
+        assert [hit.version for hit in near] == [2 if committed else 1]
+        await index.write(name, [DeleteDocument(one.id, 3)])
+        assert await stored_passages(index, name) == (0, 0)
+
+    async def test_a_lost_folder_is_said_and_can_be_made_again(self, index: EmbeddedIndex) -> None:
+        name = await live(index)
+        await index.close()
+        fresh = EmbeddedIndex(index._path, index._db, True)
+        shutil.rmtree(index._path / name)
+        with pytest.raises(Unavailable) as caught:
+            await fresh.lexical(everything(), ANNA, limit=1)
+        assert caught.value.code == "search.index_missing"
+        await fresh.create(generation(name))
+        await put(fresh, letter("again"))
+        assert len(await found(fresh, words("again"))) == 1
+        await fresh.close()
+
+
+class TestWriters:
+    """One process writes."""
+
+    async def test_a_reader_cannot_write(self, index: EmbeddedIndex, reader: EmbeddedIndex) -> None:
+        with pytest.raises(Invalid):
+            await reader.write(await live(index), [letter("x").put])
+
+    async def test_the_second_writer_waits_for_the_first_to_close_or_die(
+        self, index: EmbeddedIndex, settings: Settings, secrets: SecretStore
+    ) -> None:
+        name = await live(index)
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.contract.conformance.writing_process", str(index._path), name,
+            str(settings.data_dir),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        assert child.stdout
+        assert await asyncio.wait_for(child.stdout.readline(), 60) == b"written\n"
+        assert len(await found(index, words("fever"))) == 1
+        with pytest.raises(Unavailable) as caught:
+            await index.write(name, [letter("fever").put])
+        assert caught.value.code == "search.index_locked"
+        child.kill()
+        await child.wait()
+        await put(index, letter("fever"))
+        assert len(await found(index, words("fever"))) == 2
+
+
+async def stored_passages(index: EmbeddedIndex, generation_name: str) -> tuple[int, int]:
+    """What is on disk, seen or not: passages in the words index, and vectors."""
+    async with index._db.connection() as connection:
+        vectors = await connection.fetchval(f'SELECT count(*) FROM generations."{generation_name}"')
+    return index._shelves[generation_name].passages.searcher().num_docs, vectors
+
+
+@asynccontextmanager
+async def vectors_away(index: EmbeddedIndex, name: str) -> AsyncIterator[None]:
+    async def rename(old: str, new: str) -> None:
+        async with index._db.connection() as connection:
+            await connection.execute(f'ALTER TABLE generations."{old}" RENAME TO "{new}"')
+
+    await rename(name, "away")
+    yield
+    await rename("away", name)

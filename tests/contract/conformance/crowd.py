@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from domain.ids import new_id
-from domain.search import AccessFilter, Filters
+from domain.search import AccessFilter, Filters, SemanticHit, Vector
 from stores.ports import SearchIndex
 from tests.contract.conformance.letters import DIMENSION, Letter, Part
 
@@ -49,10 +49,20 @@ class Crowd:
             await index.write(generation, [self._letter(number).put for number in numbers])
 
     async def recall(self, index: SearchIndex, access: AccessFilter, mine: set[UUID], *, limit: int) -> float:
+        """`recall_of` of the index's vector search."""
+        return await self.recall_of(
+            lambda question: index.semantic(question, access, filters=Filters(), limit=limit),
+            mine,
+            limit=limit,
+        )
+
+    async def recall_of(
+        self, search: Callable[[Vector], Awaitable[list[SemanticHit]]], mine: set[UUID], *, limit: int
+    ) -> float:
         """The mean share of the truly nearest documents among those found, over all questions."""
         found = []
         for question in self.questions:
-            hits = await index.semantic(question, access, filters=Filters(), limit=limit)
+            hits = await search(question)
             truth = self._nearest(question, mine, limit)
             ids = [hit.document_id for hit in hits]
             assert len(ids) == len(set(ids)) == len(truth)
@@ -65,7 +75,7 @@ class Crowd:
     def _nearest(self, question: npt.NDArray[np.float32], mine: set[UUID], limit: int) -> set[UUID]:
         best = (self.vectors @ question).max(axis=1)
         order = [self.ids[number] for number in np.argsort(-best)]
-        return {one for one in [one for one in order if one in mine][:limit]}
+        return set([one for one in order if one in mine][:limit])
 
     def _letter(self, number: int) -> Letter:
         seen = [f"user:{share}" for share in self.shares if number % round(1 / share) == 0]

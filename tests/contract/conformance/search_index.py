@@ -239,7 +239,7 @@ class AccessConformance:
                 lambda access: index.facets(everything(), access, facets=["year"]),
                 lambda access: index.roots([new_id()], access),
                 lambda access: index.passages(everything(), access, documents=[new_id()], ordinals={}),
-                lambda access: index.visible_passages(access),
+                index.visible_passages,
             ):
                 with pytest.raises(TypeError):
                     await question(access)
@@ -605,7 +605,7 @@ class PassagesConformance:
         assert [passage.ordinal for passage in shown[one.id]] == [0, 1, 2]
 
     async def test_a_passage_comes_back_as_it_was_written(self, index: SearchIndex) -> None:
-        text = "Mother: Ménière, 𝔘nicode \x00 and \ud800 too"
+        text = "Mother: Ménière, \U0001d518nicode \x00 and \ud800 too"
         one = Letter(
             [Part(text, "family_history", [(ASTHMA, FAMILY)])], patient="H|1", date=date(2020, 2, 29)
         )

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from domain.jobs import Failure
 from domain.text import Extraction, Page
 from models.extraction.exchange import Request, dump_outcome
 
@@ -50,6 +51,8 @@ def act(order: dict[str, Any]) -> Any:  # noqa: C901 - one case a misdeed
         case {"do": "report"}:
             limits = {name: resource.getrlimit(getattr(resource, name))[0] for name in LIMITS}
             return {"pid": os.getpid(), "env": dict(os.environ), "cwd": str(Path.cwd()), "limits": limits}
+        case {"do": "fail", "code": code, "final": final}:
+            return Failure(code, "", final)
         case {"do": "connect", "port": port}:
             try:
                 socket.create_connection(("127.0.0.1", port), timeout=2).close()
@@ -63,6 +66,9 @@ def main() -> None:
     request = Request.model_validate_json(sys.stdin.buffer.readline())
     request.limits.apply()
     answer = act(json.loads(request.path.read_text()))
+    if isinstance(answer, Failure):
+        request.output.write_bytes(dump_outcome(answer))
+        return
     pages = (Page(1, json.dumps([answer, list(request.parsers)])),)
     request.output.write_bytes(dump_outcome(Extraction("text/plain", pages)))
 

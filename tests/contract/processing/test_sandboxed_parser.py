@@ -117,6 +117,13 @@ async def test_what_goes_wrong_is_a_value_with_its_cause(parser, order, do, expe
     assert value["pid"] > 0
 
 
+async def test_failures_of_the_child_are_taken_only_when_they_are_ours(parser, order):
+    rejected = await parser.parse(order("fail", code="encrypted", final=True), attempt=1)
+    assert rejected == Failure("encrypted", "", final=True)
+    assert await code(parser, order("fail", code="made up", final=False)) == "parser_crashed"
+    assert await code(parser, order("fail", code="out_of_memory", final=True)) == "parser_crashed"
+
+
 async def test_endless_waiting_ends_at_the_wall_limit(scratch, order, tmp_path):
     limits = ParserSettings(wall_seconds=0.5)
     parser = SandboxedParser(limits, scratch=scratch, module=MISBEHAVING)

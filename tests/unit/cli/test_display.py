@@ -119,15 +119,15 @@ def test_facets_cursor_and_explanation(passage: dict[str, Any]) -> None:
     facets = {
         "concept": [{"value": "ICD10CM:J18.9", "label": "Pneumonia", "assertion": "affirmed", "count": 12}]
     }
-    result = answer(passage, facets=facets, next_cursor="abc", total={"value": 20, "relation": "gte"})
+    result = answer(passage, facets=facets, next_cursor="abc", total={"value": 20, "relation": "eq"})
     result["hits"][0]["explanation"] = {
         "lexical": {"rank": 1, "score": 1.0}, "semantic": None, "terms": ["pneumonia"],
         "concepts": ["ICD10CM:J18.9"], "assertion": 0.5,
     }  # fmt: skip
     output = shown(result)
-    assert "at least 20 documents in 7 ms" in output
+    assert "20 documents in 7 ms" in output
     assert "12  ICD10CM:J18.9  Pneumonia  affirmed" in output
-    assert "--cursor abc" in output
+    assert "1 are shown. For more: a larger --limit, or --cursor" in output
     assert (
         "why: lexical rank 1 score 1.00; terms pneumonia; concepts ICD10CM:J18.9; assertion factor 0.50"
         in output
@@ -184,3 +184,25 @@ def test_a_wrong_entity_is_explained(wrong: str) -> None:
 def test_a_wrong_filter_is_explained(wrong: str) -> None:
     with pytest.raises(typer.BadParameter, match="Write one of type=, department="):
         queries.filters([wrong], [])
+
+
+def test_passages_without_a_match_are_left_out(passage: dict[str, Any]) -> None:
+    other = {**passage, "page": 5, "highlights": [], "mentions": []}
+    result = answer(passage)
+    result["hits"][0]["passages"] = [other, passage]
+    assert "page 2" in shown(result)
+    assert "page 5" not in shown(result)
+
+
+def test_a_hit_by_meaning_alone_shows_its_best_passage(passage: dict[str, Any]) -> None:
+    result = answer(passage)
+    result["hits"][0]["passages"] = [
+        {**passage, "page": page, "highlights": [], "mentions": []} for page in (5, 6)
+    ]
+    assert "page 5" in shown(result)
+    assert "page 6" not in shown(result)
+
+
+def test_columns_of_a_table_are_one_blank_apart() -> None:
+    table = {"start": 0, "text": "Sodium      134   low\nPotassium", "highlights": [{"start": 12, "end": 15}]}
+    assert display.excerpt(table, colour=False).plain == "Sodium [134] low Potassium"

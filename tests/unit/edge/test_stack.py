@@ -339,6 +339,12 @@ async def test_a27_the_session_decides(serve: Open, options: dict[str, Any], sta
         assert (await client.get("/api/v1/mine", headers=stand.bearer(**options))).status_code == status
 
 
+async def test_two_authorization_headers_are_none(serve: Open) -> None:
+    async with serve() as (stand, client):
+        twice = [*stand.bearer().items(), *stand.bearer().items()]
+        assert (await client.get("/api/v1/mine", headers=twice)).status_code == 401
+
+
 async def test_the_role_is_the_servers_not_the_tokens(serve: Open) -> None:
     async with serve() as (stand, client):
         header = stand.bearer("doctor")

@@ -98,6 +98,7 @@ CASES = {
     "resolved": ("[[Pneumonia]] has resolved.", "historical"),
     "presenting ends history": ("History of asthma presenting with [[chest pain]].", "affirmed"),
     "present illness is no history": ("History of present illness: [[cough]].", "affirmed"),
+    "began months ago": ("The [[pain]] began 4 months ago.", "affirmed"),
     "past week is now": ("[[Cough]] over the past week.", "affirmed"),
     "if": ("Return if [[fever]] develops.", "hypothetical"),
     "return for": ("Return to the emergency department for [[chest pain]].", "hypothetical"),

@@ -35,7 +35,7 @@ def found(recogniser: DictionaryRecogniser, *texts: str) -> list[str]:
         ("Crohn's disease", ["Crohn's disease"]),
         ("pneumonias", ["pneumonias"]),
         ("The pe was small, mi casa", []),
-        ("PE and MIs", ["PE", "MIs"]),
+        ("PE and DVTs", ["PE", "DVTs"]),
         ("ALL SYSTEMS REVIEWED WITH PATIENT", []),
         ("", []),
         ("🙂 pneumonia 🙂", ["pneumonia"]),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -41,7 +44,7 @@ def codes(vocabulary: Vocabulary, name: str) -> list[str]:
         ("COVID-19", ["ICD10CM:U07.1", "MESH:D000086382"]),
         ("diarrhoea", ["ICD10CM:R19.7", "HP:0002014", "MESH:D003967"]),
         ("lung cancer", ["ICD10CM:C34.90", "HP:0100526", "MESH:D008175"]),
-        ("fractured femur", ["ICD10CM:S72.90", "HP:0031846", "MESH:D005264"]),
+        ("femur fracture", ["ICD10CM:S72.90", "HP:0031846", "MESH:D005264"]),
         ("Tylenol", ["DRUGBANK:DB00316"]),
         ("paracetamol", ["DRUGBANK:DB00316"]),
         ("insulin", ["DRUGBANK:DB00030"]),
@@ -104,16 +107,31 @@ def test_windows_find_what_lookup_finds(vocabulary: Vocabulary) -> None:
 
 
 def test_ensure_reuses_what_is_built(vocabulary: Vocabulary, vocabulary_cache: Path) -> None:
-    (folder,) = vocabulary_cache.iterdir()
-    before = folder.stat().st_mtime_ns
+    (folder,) = vocabulary_cache.glob("vocabulary-*")
+    before = folder.stat().st_ino
     assert ensure_vocabulary(vocabulary_cache).version == vocabulary.version
-    assert [path.stat().st_mtime_ns for path in vocabulary_cache.iterdir()] == [before]
+    assert [path.stat().st_ino for path in vocabulary_cache.glob("vocabulary-*")] == [before]
+
+
+def test_a_process_waits_for_another_one_s_build(
+    vocabulary: Vocabulary, vocabulary_cache: Path, tmp_path: Path
+) -> None:
+    """While somebody holds the lock nothing is built; what they leave is used."""
+    (built,) = vocabulary_cache.glob("vocabulary-*")
+    with (tmp_path / "building.lock").open("w") as lock, ThreadPoolExecutor(1) as pool:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        waiting = pool.submit(ensure_vocabulary, tmp_path)
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=0.3)
+        shutil.copytree(built, tmp_path / built.name)
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        assert waiting.result(timeout=10).version == vocabulary.version
 
 
 def test_a_damaged_vocabulary_is_refused(
     vocabulary: Vocabulary, vocabulary_cache: Path, tmp_path: Path
 ) -> None:
-    (folder,) = vocabulary_cache.iterdir()
+    (folder,) = vocabulary_cache.glob("vocabulary-*")
     for path in folder.iterdir():
         if path.name != "keys.npy":
             (tmp_path / path.name).write_bytes(path.read_bytes())

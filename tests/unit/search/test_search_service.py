@@ -77,6 +77,15 @@ class TestModes:
         answer = await asked(world, "pneumonia", mode="semantic")
         assert (answer.hits, answer.total.value) == ([], 0)
 
+    async def test_beside_a_near_document_a_distant_one_is_not_found(self, world: World) -> None:
+        world.settings = SearchSettings(semantic_floor=0.2, semantic_ratio=0.7)
+        same, close, distant = await world.put(
+            document("chest pain"), document("chest pain at rest"), document("chest film without any finding")
+        )
+        assert ids(await asked(world, "chest pain", mode="semantic")) == [same, close]
+        world.settings = SearchSettings(semantic_floor=0.2, semantic_ratio=0.2)
+        assert ids(await asked(world, "chest pain", mode="semantic")) == [same, close, distant]
+
     async def test_no_words_list_what_the_filters_select_newest_first(self, world: World) -> None:
         old, new, _ = await world.put(
             document("a", day=date(2020, 1, 1)),

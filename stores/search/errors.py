@@ -1,0 +1,21 @@
+"""What both backends say when an index is not there."""
+
+from __future__ import annotations
+
+from domain.errors import NotFound, Unavailable
+
+MISSING = "search.index_missing"
+
+
+def not_ready() -> Unavailable:
+    return Unavailable("The search index is not ready yet.", code=MISSING, retry_after=5)
+
+
+def lost() -> Unavailable:
+    return Unavailable(
+        "The search index is missing. Rebuild it from the stored documents.", code=MISSING, retry_after=30
+    )
+
+
+def missing(name: str) -> NotFound:
+    return NotFound(f"There is no index generation '{name}'.", code="search.generation_missing")

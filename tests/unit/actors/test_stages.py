@@ -1,0 +1,163 @@
+"""The stages as functions from inputs to artefacts and facts; what breaks a model is a value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from actors.stages import Stages
+from domain.errors import Unavailable
+from domain.jobs import Failure, Stage
+from domain.text import Annotation, Extraction, Page, Passage
+from models.artefacts import load_annotation, load_extraction, load_vectors
+from tests.unit.actors.doubles import MemoryBlobs, lease
+
+TEXT = "Kein Fieber. Pneumonia ruled out."
+
+
+class Parser:
+    """Answers what was laid out, and remembers the attempts."""
+
+    def __init__(self, outcome: Extraction | Failure) -> None:
+        self.outcome = outcome
+        self.attempts: list[int] = []
+
+    async def parse(self, path: Path, *, attempt: int) -> Extraction | Failure:
+        self.attempts.append(attempt)
+        return self.outcome
+
+
+class Annotator:
+    def annotate(self, extraction: Extraction) -> Annotation:
+        text = extraction.pages[0].text
+        return Annotation((), (Passage(0, 1, 0, len(text), None, text),), (), ("rules@1",))
+
+
+class Embedder:
+    name = "encoder@1"
+
+    def embed(self, texts: list[str]) -> np.ndarray:
+        return np.ones((len(texts), 3), dtype=np.float32)
+
+
+class Broken:
+    name = "broken@1"
+
+    def annotate(self, _: Extraction) -> Annotation:
+        raise ValueError(TEXT)
+
+    def embed(self, _: list[str]) -> np.ndarray:
+        raise RuntimeError(TEXT)
+
+
+class Bench:
+    def __init__(
+        self, outcome: Extraction | Failure | None = None, annotator=Annotator, embedder=Embedder
+    ) -> None:
+        self.blobs = MemoryBlobs()
+        self.parser = Parser(outcome or Extraction("text/plain", (Page(1, TEXT),), (), ("w",), "plain@1"))
+        self.loaded: list[str] = []
+        self.stages = Stages(
+            self.blobs, self.parser, self._loader("annotator", annotator), self._loader("embedder", embedder)
+        )
+
+    def _loader(self, name, made):
+        def load():
+            self.loaded.append(name)
+            return made()
+
+        return load
+
+    async def run_all(self):
+        """Every stage after the other, as the worker does; their results."""
+        await self.blobs.put("originals/x", b"bytes")
+        artefacts: dict[str, str] = {}
+        results = []
+        for stage in (Stage.EXTRACT, Stage.ANNOTATE, Stage.EMBED):
+            result = await self.stages.run(lease(stage, blob_key="originals/x", artefacts=dict(artefacts)))
+            results.append(result)
+            if isinstance(result, Failure):
+                break
+            artefacts[stage.value] = f"artefacts/{stage}"
+            await self.blobs.put(artefacts[stage.value], result.content)
+        return results
+
+
+async def test_from_bytes_to_vectors():
+    extract, annotate, embed = await Bench().run_all()
+    assert load_extraction(extract.content).pages[0].text == TEXT
+    assert load_annotation(annotate.content).passages[0].text == TEXT
+    assert load_vectors(embed.content, encoder="encoder@1").shape == (1, 3)
+
+
+async def test_facts_say_what_operators_need_and_no_text():
+    results = await Bench().run_all()
+    assert results[0].facts == {
+        "media_type": "text/plain",
+        "pages": 1,
+        "unreadable_pages": (),
+        "warnings": ("w",),
+        "parser": "plain@1",
+    }
+    assert results[1].facts == {"passages": 1, "models": ["rules@1"]}
+    assert results[2].facts == {"models": ["rules@1", "encoder@1"]}
+    assert "Fieber" not in repr([result.facts for result in results])
+
+
+async def test_models_are_loaded_once_and_only_when_needed():
+    bench = Bench()
+    assert bench.loaded == []
+    await bench.run_all()
+    await bench.run_all()
+    assert bench.loaded == ["annotator", "embedder"]
+
+
+async def test_the_parsers_failure_is_the_stages():
+    rejected = Failure("encrypted", "password", final=True)
+    assert await Bench(rejected).run_all() == [rejected]
+
+
+async def test_the_parser_hears_which_attempt_it_is():
+    bench = Bench()
+    await bench.blobs.put("originals/x", b"bytes")
+    await bench.stages.run(lease(attempt=2, blob_key="originals/x"))
+    assert bench.parser.attempts == [2]
+
+
+async def test_a_missing_original_is_said():
+    outcome = await Bench().stages.run(lease(blob_key="originals/none"))
+    assert isinstance(outcome, Failure)
+    assert outcome.code == "original_missing"
+
+
+@pytest.mark.parametrize("broken", ["annotator", "embedder"])
+async def test_a_model_that_breaks_is_a_failure_without_the_text(broken, capsys):
+    results = await Bench(**{broken: Broken}).run_all()
+    assert isinstance(results[-1], Failure)
+    assert results[-1].code == "model_failed"
+    assert "Fieber" not in results[-1].message
+
+
+async def test_a_damaged_artefact_is_a_failure():
+    bench = Bench()
+    await bench.blobs.put("a", b"nonsense")
+    outcome = await bench.stages.run(lease(Stage.ANNOTATE, artefacts={"extract": "a"}))
+    assert isinstance(outcome, Failure)
+
+
+async def test_storage_that_is_away_is_no_failure_of_the_document():
+    bench = Bench()
+
+    async def away(_: str) -> bytes:
+        raise Unavailable("away")
+
+    bench.blobs.read = away
+    with pytest.raises(Unavailable):
+        await bench.stages.run(lease(Stage.ANNOTATE, artefacts={"extract": "a"}))
+
+
+async def test_the_last_stage_is_not_ours():
+    with pytest.raises(ValueError, match="index writer"):
+        await Bench().stages.run(lease(Stage.INDEX))

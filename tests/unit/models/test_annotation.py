@@ -1,0 +1,91 @@
+"""The annotate stage as a whole, on the real vocabulary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from config.settings import ModelSettings
+from domain.text import Annotation, Extraction, Page
+from models.annotation import Annotator, load_annotator
+from models.terminology import Vocabulary
+
+LETTER = """Discharge summary
+
+HISTORY OF PRESENT ILLNESS:
+The patient has community acquired pneumonia. Denies chest pain, fever or
+chills. No evidence of pulmonary embolism.
+
+Family History:
+Mother had breast cancer.
+
+PLAN:
+Amoxicillin 500mg p.o. Return if dyspnea develops."""
+
+
+@pytest.fixture(scope="session")
+def annotator(vocabulary: Vocabulary, vocabulary_cache: Path) -> Annotator:
+    return load_annotator(ModelSettings(), cache_dir=vocabulary_cache)
+
+
+def annotate(annotator: Annotator, *texts: str) -> Annotation:
+    return annotator.annotate(
+        Extraction("text/plain", tuple(Page(n, text) for n, text in enumerate(texts, 1)))
+    )
+
+
+def test_a_letter(annotator: Annotator) -> None:
+    annotation = annotate(annotator, LETTER)
+    said = {mention.text: (mention.assertion.label, mention.section) for mention in annotation.mentions}
+    assert said == {
+        "community acquired pneumonia": ("affirmed", "history"),
+        "chest pain": ("negated", "history"),
+        "fever": ("negated", "history"),
+        "chills": ("negated", "history"),
+        "pulmonary embolism": ("negated", "history"),
+        "breast cancer": ("family", "family_history"),
+        "Amoxicillin": ("affirmed", "plan"),
+        "dyspnea": ("hypothetical", "plan"),
+    }
+    assert annotation.models == annotator.models
+    assert [section.name for section in annotation.sections] == ["history", "family_history", "plan"]
+    assert [passage.page for passage in annotation.passages] == [1]
+
+
+def test_pages_keep_their_own_mentions_and_sections_go_on(annotator: Annotator) -> None:
+    annotation = annotate(annotator, "FAMILY HISTORY:\nNone known.", "", "Asthma.")
+    (mention,) = annotation.mentions
+    assert (mention.page, mention.section, mention.assertion.label) == (3, "family_history", "family")
+
+
+WORDS = st.sampled_from(
+    ["pneumonia", "no", "PLAN:\n", "fever", ".", ",", "\n", "if", "mother", "🙂", "(", "MI", "?"]
+)
+
+
+@settings(deadline=None)
+@given(texts=st.lists(st.lists(WORDS, max_size=25).map(" ".join), max_size=3))
+def test_every_span_is_the_text_it_claims(annotator: Annotator, texts: list[str]) -> None:
+    annotation = annotate(annotator, *texts)
+    for mention in annotation.mentions:
+        text = texts[mention.page - 1]
+        assert text[mention.start : mention.end] == mention.text
+        cue = mention.assertion.cue
+        assert cue is None or text[cue.start : cue.end] == cue.text
+        assert any(p.page == mention.page and p.start <= mention.start < p.end for p in annotation.passages)
+    for passage in annotation.passages:
+        assert texts[passage.page - 1][passage.start : passage.end] == passage.text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x" * 200_000, "\n" * 10_000, "لا يوجد التهاب رئوي " * 500, "\u0007🙂" * 1_000]
+)
+def test_bad_input_gives_few_or_no_mentions(annotator: Annotator, text: str) -> None:
+    assert annotate(annotator, text).mentions == ()
+
+
+def test_results_are_the_same_each_time(annotator: Annotator) -> None:
+    assert annotate(annotator, LETTER) == annotate(annotator, LETTER)
