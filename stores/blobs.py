@@ -162,7 +162,8 @@ def _place(source: Path, target: Path, move: Callable[[Path, Path], None]) -> No
     """Give a finished file its name, durably. A folder that is pruned meanwhile is made again."""
     for _ in range(_PLACE_ATTEMPTS):
         missing = [folder for folder in target.parents if not folder.exists()]
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with suppress(FileExistsError):  # made and removed by others meanwhile
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
             move(source, target)
         except FileNotFoundError:

@@ -30,6 +30,7 @@ UNREACHABLE = (
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
     asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
 )
 """What asyncpg raises when the server, not the statement, is the trouble (but see `unreachable`)."""
 
@@ -37,6 +38,10 @@ UNREACHABLE = (
 def unreachable(error: BaseException) -> bool:
     """Whether the server is the trouble; an argument of the wrong kind is an `InterfaceError` but ours."""
     return isinstance(error, UNREACHABLE) and not isinstance(error, ValueError)
+
+
+SILENCE_SECONDS = 60.0
+"""After so long without a word within a transaction the server ends it: a frozen process keeps no row locked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +105,14 @@ class Postgres:
         size: int = 4,
         connect_timeout: float = 5,
         command_timeout: float = 15,
+        silence: float = SILENCE_SECONDS,
     ) -> None:
         self.target = target
         self._secrets = secrets
         self._size = size
         self._connect_timeout = connect_timeout
         self._command_timeout = command_timeout
+        self._silence = silence
         self._pool: asyncpg.Pool | None = None
 
     @classmethod
@@ -156,6 +163,7 @@ class Postgres:
                 max_size=self._size,
                 timeout=self._connect_timeout,
                 command_timeout=self._command_timeout,
+                server_settings={"idle_in_transaction_session_timeout": str(round(self._silence * 1000))},
                 init=_prepare,
             )
         return self._pool

@@ -95,7 +95,7 @@ def test_a_tied_server_ends_with_the_process_that_started_it(started: list[subpr
     )
     assert process.stdout is not None
     server = psutil.Process(int(process.stdout.readline()))
-    until(lambda: server.exe() == str(Path(sys.executable).resolve()), 5)  # past the wrapper
+    until(lambda: "python" in server.exe(), 5)  # past the wrapper
     process.kill()
     process.communicate()
     until(lambda: not ownership.alive(server), 5)
