@@ -190,7 +190,8 @@ def event_pump(settings: Settings, secrets: SecretStore) -> Running:
     databases: dict[str, Postgres] = {service: Postgres.of(settings, secrets, service) for service in SENDERS}
     reader = Postgres.of(settings, secrets, "document", "document-reader")
     event_log = PostgresEventLog.of(settings, secrets)
-    relay = Relay(databases, event_log, PostgresAudit.of(settings, secrets), secrets)
+    audit = PostgresAudit.of(settings, secrets)
+    relay = Relay(databases, event_log, audit, secrets)
     blobs = DiskBlobs(settings.blobs_path)
     pump = EventPump(
         relay,
@@ -210,6 +211,7 @@ def event_pump(settings: Settings, secrets: SecretStore) -> Running:
         *(db.close for db in databases.values()),
         reader.close,
         event_log.close,
+        audit.close,
         relay.close,
     ]
     return Running(work, closing)

@@ -31,6 +31,7 @@ from domain.search import (
     PutDocument,
     UpdateDocument,
 )
+from models.analysis import stems
 from models.artefacts import ArtefactFormat, load_annotation, load_vectors
 from models.records import index_records
 from stores.jobs import JobStore
@@ -267,6 +268,7 @@ def _update(state: DocumentState) -> UpdateDocument:
         department=state.department,
         patient=state.patient,
         date=state.document_date,
+        title_stems=" ".join(stems(state.title or state.filename)),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from config.secrets import SecretStore, variable
 from config.settings import Settings
 
-REMEDY = "write one of your own, for example: openssl rand -base64 32"
+REMEDY = "make a set with 'medsearch secrets FOLDER' and set MEDSEARCH_SECRETS_DIR=FOLDER"
 
 
 def production_problems(settings: Settings, secrets: SecretStore, needed: tuple[str, ...] = ()) -> list[str]:

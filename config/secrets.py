@@ -54,22 +54,27 @@ class SecretStore:
         existing = self.find(name)
         if existing is not None:
             return existing
+        fresh = value or fresh_value()
+        if self.create(name, fresh):
+            self._mark(name).write_text(_digest(fresh), encoding="ascii")
+        return self.resolve(name)
+
+    def create(self, name: str, value: str) -> bool:
+        """Write the file durably, for its owner alone; False, and nothing done, when there is one."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fresh = value or secrets.token_urlsafe(32)
         temporary = self.folder / f".{name}.{os.getpid()}"
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(fresh)
+            file.write(value)
             file.flush()
             os.fsync(file.fileno())
         try:
             os.link(temporary, self.folder / name)
-            self._mark(name).write_text(_digest(fresh), encoding="ascii")
         except FileExistsError:
-            pass  # another process was first: its value holds
+            return False
         finally:
             temporary.unlink()
-        return self.resolve(name)
+        return True
 
     def names(self) -> list[str]:
         """The secrets in the folder."""
@@ -95,10 +100,13 @@ class SecretStore:
         return f"{self.folder / name}" + (" (generated)" if self.is_generated(name) else "")
 
     def _mark(self, name: str) -> Path:
-        """Holds the digest of the generated value: one that a person writes later does not count as
-        generated.
-        """
+        """Holds the digest of a generated value: what a person writes later does not count as generated."""
         return self.folder / f".{name}.generated"
+
+
+def fresh_value() -> str:
+    """256 random bits as text."""
+    return secrets.token_urlsafe(32)
 
 
 def _digest(value: str) -> str:

@@ -5,6 +5,7 @@ Everything is a scan over the roots; scores are plain BM25 over stems, hidden do
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 from collections import Counter
@@ -89,6 +90,7 @@ class MemoryIndex:
         del self._contents[name]
 
     async def write(self, generation: str, operations: Sequence[IndexOperation]) -> WriteReport:
+        await asyncio.sleep(0)  # others get their turn, as with a real engine
         content = self._content(generation)
         batch = settle(operations, content.known)
         for change in batch.changes:
@@ -107,6 +109,7 @@ class MemoryIndex:
         after: tuple[Any, ...] | None = None,
         generation: str | None = None,
     ) -> LexicalResult:
+        await asyncio.sleep(0)
         content = self._content(generation)
         found = []
         for root in _matching(content, query, access):

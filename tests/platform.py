@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import shutil
 import socket
@@ -28,7 +29,7 @@ from config.settings import Settings
 
 T = TypeVar("T")
 
-START_SECONDS = 240
+START_SECONDS = 600
 STOP_SECONDS = 20
 NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 
@@ -89,6 +90,31 @@ class Platform:
         headers = {"Authorization": f"Bearer {self.layout.ray_token.read_text()}"} if token else {}
         address = f"http://127.0.0.1:{self.settings.ray.dashboard_port}"
         return httpx.request(method, address + path, headers=headers, timeout=60, trust_env=False, **options)  # type: ignore[arg-type]
+
+    def listening(self) -> list[tuple[str, int]]:
+        """Address and port of every listening socket of every process, the supervisor's too."""
+        connections = [
+            connection
+            for process in [psutil.Process(self.process.pid), *self.processes()]
+            for connection in process.net_connections("inet")
+        ]
+        return [
+            (one.laddr.ip, one.laddr.port)
+            for one in connections
+            if one.status == psutil.CONN_LISTEN or (one.type == socket.SOCK_DGRAM and not one.raddr)
+        ]
+
+    def readable(self) -> str:
+        """What others might read: arguments of the processes, all logs, what Serve's REST API answers."""
+        arguments = [" ".join(process.cmdline()) for process in self.processes()]
+        logs = [
+            path.read_text(errors="replace")
+            for folder in (self.layout.logs, self.layout.ray / "session_latest" / "logs")
+            for path in folder.rglob("*")
+            if path.is_file()
+        ]
+        served = self.serve_api("GET", "/api/serve/applications/").text
+        return "\n".join([*arguments, *logs, served, self.output.read_text()])
 
     def wait_ready(self, seconds: float = START_SECONDS) -> None:
         until(self._is_ready, seconds, lambda: f"{state.read(self.layout.state)}\n{self.output.read_text()}")
@@ -166,6 +192,12 @@ def platform_environment(data_dir: Path, **settings: str) -> dict[str, str]:
         inherited["PYTHONPYCACHEPREFIX"] = str(Path(sys.prefix) / "bytecode")
     ours = {f"MEDSEARCH_{name}": value for name, value in {**defaults, **settings}.items()}
     return {**inherited, "MEDSEARCH_CONFIG": "", **ours}
+
+
+def is_loopback(ip: str) -> bool:
+    """Also for IPv4 in the clothes of IPv6."""
+    address = ipaddress.ip_address(ip)
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def free_ports(count: int) -> list[int]:

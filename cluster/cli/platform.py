@@ -21,6 +21,7 @@ from cluster.cli.progress import Progress
 from cluster.platform import doctor as examination
 from cluster.platform import launcher, log_files
 from cluster.platform.layout import Layout
+from cluster.platform.needed_secrets import make_secrets
 from cluster.platform.serve_api import CONFIG, ServeApi, ServeFailed, ServeStatus
 from config.loading import WrongSettings, load_settings
 from config.secrets import SecretStore
@@ -35,7 +36,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def register(app: typer.Typer) -> None:
     """Add the platform's commands to the application."""
-    for command in (up, down, status, logs, doctor, config):
+    for command in (up, down, status, logs, doctor, config, secrets):
         app.command()(command)
 
 
@@ -143,6 +144,16 @@ def config(as_json: AsJson = False) -> None:
             typer.echo(json.dumps(configuration.as_json(loaded), indent=2))
         else:
             configuration.show(Console(), loaded)
+
+
+def secrets(
+    folder: Annotated[Path, typer.Argument(help="Where to write them, one file each; what is there stays.")],
+) -> None:
+    """Make the secrets that a production platform needs. Keep a copy of them elsewhere."""
+    with readable_errors():
+        made = make_secrets(load_settings().settings, SecretStore(folder))
+    typer.echo("\n".join(made) if made else "Nothing was missing.")
+    typer.echo(f"\nUse them with MEDSEARCH_SECRETS_DIR={folder.absolute()}")
 
 
 async def _serve_status(settings: Settings) -> ServeStatus | None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
 from sqlalchemy.exc import SQLAlchemyError
 
 from cluster import databases
@@ -18,8 +22,12 @@ class MigrationFailed(MedsearchError):
 
 
 async def prepare(settings: Settings, secrets: SecretStore) -> None:
-    """Roles, databases and extensions of the embedded server; migrations everywhere."""
-    if settings.postgres.url is None:
+    """Roles, databases and extensions where we may make them; migrations everywhere.
+
+    On a server of one's own they are made when the secret `postgres-superuser` is given; the account is the URL's
+    (`postgresql://admin@host:port`), or `postgres`. Otherwise they must be there already.
+    """
+    if settings.postgres.url is None or _given(secrets):
         await _bootstrap(settings, secrets)
     for service in SERVICES:
         try:
@@ -31,14 +39,29 @@ async def prepare(settings: Settings, secrets: SecretStore) -> None:
             ) from error
 
 
+def _given(secrets: SecretStore) -> bool:
+    """Whether a person gave the superuser's password; a generated one belongs to the embedded server."""
+    name = postgres.SUPERUSER_SECRET
+    return secrets.find(name) is not None and not secrets.is_generated(name)
+
+
 async def _bootstrap(settings: Settings, secrets: SecretStore) -> None:
-    admin = await postgres.connect(settings, secrets, "postgres")
     try:
-        await databases.bootstrap(settings, secrets, admin)
-    finally:
-        await admin.close()
-    search = await postgres.connect(settings, secrets, "search_db")
+        async with superuser(settings, secrets, "postgres") as admin:
+            await databases.bootstrap(settings, secrets, admin)
+        async with superuser(settings, secrets, "search_db") as search:
+            await databases.install_extensions(search)
+    except (OSError, asyncpg.PostgresError) as error:
+        raise MigrationFailed(f"Roles and databases cannot be made: {error}") from error
+
+
+@asynccontextmanager
+async def superuser(
+    settings: Settings, secrets: SecretStore, database: str
+) -> AsyncIterator[asyncpg.Connection]:
+    """A superuser's connection, to the embedded server or to the one of the URL."""
+    connection = await postgres.connect(settings, secrets, database)
     try:
-        await databases.install_extensions(search)
+        yield connection
     finally:
-        await search.close()
+        await connection.close()

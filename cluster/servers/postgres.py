@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 from importlib.metadata import distribution
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 
@@ -113,10 +114,12 @@ async def wait_until_ready(settings: Settings, secrets: SecretStore, seconds: fl
 
 
 async def connect(settings: Settings, secrets: SecretStore, database: str) -> asyncpg.Connection:
-    """A superuser connection to the embedded server, for bootstrap only."""
+    """A superuser's connection to the embedded server, or to the one of the URL; for bootstrap only."""
+    url = urlsplit(settings.postgres.url or "")
     return await asyncpg.connect(
-        host=str(socket_dir(settings)),
-        user=SUPERUSER,
+        host=url.hostname or str(socket_dir(settings)),
+        port=url.port or 5432,
+        user=url.username or SUPERUSER,
         database=database,
         password=secrets.resolve(SUPERUSER_SECRET).get_secret_value(),
         timeout=5,

@@ -34,7 +34,7 @@ from domain.search import (
 from stores.ports import WriteReport
 from stores.postgres import Postgres
 from stores.search import shelf
-from stores.search.batch import document_of, settle
+from stores.search.batch import Change, document_of, settle
 from stores.search.conditions import visible
 from stores.search.errors import MISSING, missing
 from stores.search.reading import Reading
@@ -59,7 +59,6 @@ class EmbeddedIndex:
         self._exact_below = exact_below
         self._registry = Registry(db)
         self._shelves: dict[str, Shelves] = {}
-        self._writers: dict[str, Writers] = {}
         self._writing = asyncio.Lock()
 
     async def create(self, generation: Generation) -> None:
@@ -80,34 +79,38 @@ class EmbeddedIndex:
         self._registry.forget()
         async with self._writing:
             self._shelves.pop(name, None)
-            if writers := self._writers.pop(name, None):
-                await asyncio.to_thread(writers.close)
         await VectorTable(self._db, generation).drop()
         await asyncio.to_thread(shutil.rmtree, self._path / name)
 
     async def write(self, generation: str, operations: Sequence[IndexOperation]) -> WriteReport:
+        """A batch that was begun is ended, also when the caller is cancelled."""
         if not self._may_write:
             raise Invalid("This process opened the index for reading.", code="search.index_read_only")
         described = await self._registry.named(generation)
+        return await asyncio.shield(self._write(described, operations))
+
+    async def _write(self, generation: Generation, operations: Sequence[IndexOperation]) -> WriteReport:
         async with self._writing:
-            shelves = await self._opened(described.name)
+            shelves = await self._opened(generation.name)
             documents = [document_of(operation) for operation in operations]
             batch = settle(operations, await asyncio.to_thread(shelves.indexed, documents))
             if batch.changes:
-                writers = await self._writers_of(described.name, shelves)
-                vectors = VectorTable(self._db, described)
+                writers = await asyncio.to_thread(Writers, shelves)
                 try:
-                    await asyncio.to_thread(writers.add_passages, batch.changes)
-                    await vectors.put(batch.changes)
-                    await asyncio.to_thread(writers.put_roots, batch.changes)
-                except BaseException:
-                    await asyncio.to_thread(writers.rollback)
-                    raise
-                await vectors.sweep(batch.changes, slots(batch.changes))
-                await asyncio.to_thread(writers.sweep, batch.changes)
+                    await self._apply(batch.changes, writers, VectorTable(self._db, generation))
+                finally:
+                    await asyncio.to_thread(writers.close)
                 if await asyncio.to_thread(lambda: Reading(shelves).total_passages()) >= GRAPH_FROM:
-                    await vectors.build_graph()
+                    await VectorTable(self._db, generation).build_graph()
         return WriteReport(len(operations) - len(batch.stale), batch.stale)
+
+    async def _apply(self, changes: Sequence[Change], writers: Writers, vectors: VectorTable) -> None:
+        """What a root needs, the root, the removal of what it replaced: see `stores.search.shelf`."""
+        await asyncio.to_thread(writers.add_passages, changes)
+        await vectors.put(changes)
+        await asyncio.to_thread(writers.put_roots, changes)
+        await vectors.sweep(changes, slots(changes))
+        await asyncio.to_thread(writers.sweep, changes)
 
     async def lexical(
         self,
@@ -186,12 +189,9 @@ class EmbeddedIndex:
         return await self._read(generation, lambda reading: reading.passage_count(access, Filters()))
 
     async def close(self) -> None:
-        """Release the writer's locks and the database; a closed index is not used again."""
+        """Wait for a batch that is being written and close the database; a closed index is not used again."""
         async with self._writing:
-            for writers in self._writers.values():
-                await asyncio.to_thread(writers.close)
-            self._writers.clear()
-        self._shelves.clear()
+            self._shelves.clear()
         await self._db.close()
 
     async def _read(self, generation: str | None, ask: Callable[[Reading], T]) -> T:
@@ -219,8 +219,3 @@ class EmbeddedIndex:
         if name not in self._shelves:
             self._shelves[name] = await asyncio.to_thread(Shelves, self._path / name)
         return self._shelves[name]
-
-    async def _writers_of(self, name: str, shelves: Shelves) -> Writers:
-        if name not in self._writers:
-            self._writers[name] = await asyncio.to_thread(Writers, shelves)
-        return self._writers[name]

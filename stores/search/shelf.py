@@ -109,7 +109,7 @@ class Shelves:
 
 
 class Writers:
-    """The writing side of one generation: holds tantivy's locks until closed. Methods block.
+    """The writing side of one generation, for one batch: holds tantivy's locks until closed. Methods block.
 
     Raises `Unavailable` when another process writes.
     """
@@ -147,13 +147,8 @@ class Writers:
             self._passages.delete_documents_by_query(tantivy.Query.boolean_query(clauses))
         self._passages.commit()
 
-    def rollback(self) -> None:
-        """Forget what was not committed."""
-        self._roots.rollback()
-        self._passages.rollback()
-
     def close(self) -> None:
-        """Finish merges and release the locks."""
+        """Forget what was not committed, finish merges, release the locks."""
         self._roots.wait_merging_threads()
         self._passages.wait_merging_threads()
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -22,7 +23,7 @@ from stores.postgres import Postgres
 from stores.search.batch import settle
 from stores.search.embedded import EmbeddedIndex
 from stores.search.semantic import SemanticSearch
-from stores.search.shelf import Shelves
+from stores.search.shelf import Shelves, Writers
 from stores.search.vectors import Near, VectorTable
 from tests.contract.conformance.crowd import Crowd
 from tests.contract.conformance.letters import ANNA, direction, everything, letter, words
@@ -118,11 +119,12 @@ class TestInterruptions:
         second = replace(letter("second", "part"), id=one.id, version=2, revision=2)
         await put(index, one)
         changes = settle([second.put], {}).changes
-        writers = index._writers[name]
+        writers = Writers(index._shelves[name])
         writers.add_passages(changes)
         await VectorTable(index._db, generation(name)).put(changes)
         if committed:
             writers.put_roots(changes)
+        writers.close()
         assert await found(index, words("second" if committed else "first")) == {one.id}
         near = await index.semantic(direction(1), ANNA, filters=Filters(), limit=5)
         assert [hit.version for hit in near] == [2 if committed else 1]
@@ -146,11 +148,32 @@ class TestInterruptions:
 class TestWriters:
     """One process writes."""
 
+    async def test_a_batch_that_was_begun_is_ended_though_its_caller_is_cancelled(
+        self, index: EmbeddedIndex
+    ) -> None:
+        name = await live(index)
+        started = asyncio.Event()
+
+        class Slow(EmbeddedIndex):
+            async def _apply(self, *given: Any) -> None:
+                started.set()
+                await super()._apply(*given)
+
+        slow = Slow(index._path, index._db, True)
+        writing = asyncio.create_task(slow.write(name, [letter("fever").put]))
+        await started.wait()
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+        async with slow._writing:
+            assert len(await found(index, words("fever"))) == 1
+        await put(index, letter("fever"))
+
     async def test_a_reader_cannot_write(self, index: EmbeddedIndex, reader: EmbeddedIndex) -> None:
         with pytest.raises(Invalid):
             await reader.write(await live(index), [letter("x").put])
 
-    async def test_the_second_writer_waits_for_the_first_to_close_or_die(
+    async def test_the_second_writer_waits_for_the_first_to_end_or_die(
         self, index: EmbeddedIndex, settings: Settings, secrets: SecretStore
     ) -> None:
         name = await live(index)

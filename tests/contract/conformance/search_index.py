@@ -500,6 +500,16 @@ class WritingConformance:
         assert [(one.version, one.text) for one in shown[old.id]] == [(2, "gamma")]
         assert await index.visible_passages(ANNA) == 1
 
+    async def test_a_shorter_text_of_the_same_version_leaves_nothing_behind(self, index: SearchIndex) -> None:
+        long = letter("a", "b", "c")
+        await put(index, long)
+        await put(index, replace(long, revision=2, parts=long.parts[:1]))
+        shown = await index.passages(everything(), ANNA, documents=[long.id], ordinals={long.id: [1, 2]})
+        assert [one.text for one in shown[long.id]] == ["a"]
+        await put(index, replace(long, revision=3))
+        shown = await index.passages(everything(), ANNA, documents=[long.id], ordinals={})
+        assert [one.text for one in shown[long.id]] == ["a", "b", "c"]
+
     async def test_an_update_changes_access_and_metadata_but_not_the_text(self, index: SearchIndex) -> None:
         one = Letter(
             [Part("fever", "plan", [(PNEUMONIA, AFFIRMED)], direction(1))], title="Old name", department="a"

@@ -1,4 +1,4 @@
-"""An empty queue for each test, with leases and waits short enough to watch them run out."""
+"""An empty queue for each test; waits are short, and leases run out when a test says so (`lapse`)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from stores.jobs import JobStore
 from stores.postgres import Postgres
 
 RULES = ProcessingSettings(
-    lease_seconds=0.6, heartbeat_seconds=0.1, backoff_seconds=(0.05, 0.1, 0.2), poll_seconds=0.05
+    lease_seconds=30, heartbeat_seconds=0.1, backoff_seconds=(0.05, 0.1, 0.2), poll_seconds=0.05
 )
 TABLES = ("job", "worker", "scaling_decision", "outbox")
 
@@ -46,6 +46,22 @@ async def jobs(processing: Postgres, rules: ProcessingSettings) -> JobStore:
         await connection.execute("UPDATE claiming SET paused = false")
         await connection.execute("UPDATE supervision SET leader = NULL, seen_at = NULL")
     return JobStore(processing, rules)
+
+
+@pytest.fixture
+def lapse(processing: Postgres) -> Callable[[], Awaitable[None]]:
+    """Let every lease have run out a second ago, by the only clock that counts."""
+
+    async def run_out() -> None:
+        async with processing.transaction() as connection:
+            await connection.execute(
+                """
+                UPDATE job SET lease_until = clock_timestamp() - interval '1 second'
+                WHERE status = 'processing'
+                """
+            )
+
+    return run_out
 
 
 @pytest.fixture

@@ -121,13 +121,13 @@ async def test_a_batch_goes_to_index_visibility_and_queue_at_once(bench, publish
 
 
 @pytest.mark.parametrize("point", ["written", "visible"])
-async def test_f3_a_crash_between_effect_and_acknowledgement_has_one_effect(bench, published, rules, point):
+async def test_f3_a_crash_between_effect_and_acknowledgement_has_one_effect(bench, published, lapse, point):
     document = await bench.ready()
     with pytest.raises(Crash):
         await bench.writer("first", crash_at(point)).write_batch()
     assert await outcomes(published, document) == []
     assert await bench.writer("second").write_batch() == 0
-    await asyncio.sleep(rules.lease_seconds + 0.05)
+    await lapse()
     await bench.jobs.expire()
     assert await bench.writer("second").write_batch() == 1
     assert list(bench.index.documents) == [document]
@@ -243,7 +243,7 @@ async def test_vectors_of_another_model_are_refused(bench, published, rules):
     assert bench.index.documents == {}
 
 
-async def test_f19_a_writer_frozen_past_its_lease_is_refused(bench, published, rules):
+async def test_f19_a_writer_frozen_past_its_lease_is_refused(bench, published, lapse):
     document = await bench.ready()
     frozen, thaw = asyncio.Event(), asyncio.Event()
 
@@ -255,7 +255,7 @@ async def test_f19_a_writer_frozen_past_its_lease_is_refused(bench, published, r
     await asyncio.to_thread(bench.heart.stop)
     slow = asyncio.create_task(bench.writer("slow", freeze).write_batch())
     await frozen.wait()
-    await asyncio.sleep(rules.lease_seconds + 0.05)
+    await lapse()
     await bench.jobs.expire()
     [lease] = await bench.jobs.claim([Stage.INDEX], "quick")
     thaw.set()

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from itertools import pairwise
 
 import pytest
 
-from domain.errors import Conflict, LeaseLost, NotFound
+from domain.errors import Conflict, LeaseLost, NotFound, Unavailable
 from domain.events import EventType
 from domain.ids import new_id
 from domain.jobs import Failure, JobKind, Lane, Lease, Stage
 from domain.lifecycle import Status
 from stores.job_reports import JobReports
 from stores.jobs import JobStore
+from stores.postgres import Postgres
 
 WORK = (Stage.EXTRACT, Stage.ANNOTATE, Stage.EMBED)
 CRASH = Failure("parser_crashed", "stopped")
@@ -110,10 +112,10 @@ async def test_stale_fence_is_refused_and_nothing_is_written(jobs, upload, publi
     assert await jobs.complete_stage(new, "y", {}, keep=True)
 
 
-async def test_frozen_holder_is_refused_once_its_lease_ran_out(jobs, upload, rules):
+async def test_frozen_holder_is_refused_once_its_lease_ran_out(jobs, upload, lapse):
     await upload()
     lease = await claim(jobs)
-    await asyncio.sleep(rules.lease_seconds + 0.05)
+    await lapse()
     with pytest.raises(LeaseLost):
         await jobs.complete_stage(lease, "x", {}, keep=True)
     assert await jobs.heartbeat([lease]) == [lease]
@@ -122,12 +124,32 @@ async def test_frozen_holder_is_refused_once_its_lease_ran_out(jobs, upload, rul
     assert (await claim(jobs)).attempt == 2
 
 
-async def test_heartbeat_keeps_a_lease(jobs, upload, rules):
+async def test_a_holder_frozen_within_a_transaction_keeps_no_row_locked(jobs, upload, secrets):
     await upload()
     lease = await claim(jobs)
-    for _ in range(4):
-        await asyncio.sleep(rules.lease_seconds / 3)
-        assert await jobs.heartbeat([lease]) == []
+    db = Postgres(jobs.db.target, secrets, silence=0.2)
+
+    async def freeze() -> None:
+        async with db.transaction() as connection:
+            await connection.execute("SELECT 1 FROM job WHERE id = $1 FOR UPDATE", lease.job_id)
+            assert await jobs.release_holder("worker-1") == []
+            await asyncio.sleep(0.5)
+            [job] = await jobs.release_holder("worker-1")
+            assert job.id == lease.job_id
+            await connection.execute("SELECT 1")
+
+    with pytest.raises(Unavailable):
+        await freeze()
+    await db.close()
+
+
+async def test_heartbeat_keeps_a_lease(jobs, upload, reports, rules):
+    document = await upload()
+    lease = await claim(jobs)
+    await asyncio.sleep(0.05)
+    assert await jobs.heartbeat([lease]) == []
+    [listed] = await reports.page(statuses=(), document_id=document, after=None, limit=1)
+    assert listed.job.lease_until >= lease.until + timedelta(seconds=0.05)
     assert await jobs.expire() == []
     assert await jobs.complete_stage(lease, "x", {}, keep=True)
 
@@ -153,6 +175,7 @@ async def test_failures_wait_and_end_in_quarantine(jobs, upload, published, repo
 
 async def test_waiting_takes_at_least_its_time(jobs, upload, rules):
     await upload()
+    jobs = JobStore(jobs.db, rules.model_copy(update={"backoff_seconds": (60.0,)}))
     await jobs.fail(await claim(jobs), CRASH)
     assert await jobs.expire() == []
 

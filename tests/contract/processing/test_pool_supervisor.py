@@ -255,9 +255,10 @@ async def test_a_pool_that_is_gone_from_the_settings_is_drained(bench):
     assert bench.hall.drained == ["other-1"]
 
 
-async def test_the_duty_expires_leases_and_leaves_workers_running(bench, upload, reports, rules):
+async def test_the_duty_expires_leases_and_leaves_workers_running(bench, upload, reports, lapse):
     await upload()
     await bench.jobs.claim(WORK, "vanished")
+    await lapse()
     duty = asyncio.create_task(bench.supervisor().run())
     async with asyncio.timeout(10):
         while (await reports.demand(WORK)).leased:  # noqa: ASYNC110 - a query

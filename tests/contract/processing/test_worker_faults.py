@@ -142,26 +142,26 @@ async def _only(bench: Bench, keys: set[str]) -> bool:
     return set(bench.blobs.content) == keys
 
 
-async def test_a_worker_that_dies_unnoticed_is_followed_after_its_lease(bench, upload, reports, rules):
+async def test_a_worker_that_dies_unnoticed_is_followed_after_its_lease(bench, upload, reports, lapse):
     await upload()
     barrier = Barrier("computed", Stage.ANNOTATE)
     bench.start("first", barrier)
     await barrier.reached.wait()
     await bench.halt("first")
-    await asyncio.sleep(rules.lease_seconds + 0.1)
+    await lapse()
     [job] = await bench.jobs.expire()
     assert (job.state.stage, job.lost_leases) == (Stage.ANNOTATE, 1)
     bench.start("second")
     await waiting_for_index(reports, 1)
 
 
-async def test_f19_a_thawed_worker_is_refused_and_cleans_up(bench, upload, reports, rules):
+async def test_f19_a_thawed_worker_is_refused_and_cleans_up(bench, upload, reports, lapse):
     document = await upload()
     barrier = Barrier("stored", Stage.EXTRACT)
     bench.start("frozen", barrier)
     await barrier.reached.wait()
     await bench.freeze("frozen")
-    await asyncio.sleep(rules.lease_seconds + 0.1)
+    await lapse()
     await bench.jobs.expire()
     bench.start("second")
     await waiting_for_index(reports, 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ from domain.text import Extraction
 from models.extraction import extract, rejection, sniff
 from models.extraction.cleaning import clean
 from models.extraction.plain import PAGE_CHARACTERS, bounded, decode
+from tests.data import evaluation_data
 
 Write = Callable[[bytes], Path]
 
@@ -268,9 +268,8 @@ def test_lack_of_memory_is_a_value(write: Write, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.data
-@pytest.mark.skipif("MEDSEARCH_TEST_DATA" not in os.environ, reason="MEDSEARCH_TEST_DATA is not set")
 def test_every_document_of_the_data_set_ends() -> None:
-    folder = Path(os.environ["MEDSEARCH_TEST_DATA"]) / "documents"
+    folder = evaluation_data("documents")
     for path in sorted([*(folder / "pdf").iterdir(), *(folder / "ocr").iterdir()]):
         outcome = extract(path, max_pages=5_000)
         expected = "unsupported_type" if path.suffix == ".png" else None
