@@ -11,7 +11,7 @@ SOURCES := $(PACKAGES) tests benchmarks
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run down test test-unit check format bench-spine docs readme lock clean
+.PHONY: help run down test test-unit check format bench-bulk bench-spine docs readme lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ format: $(VENV)/.installed-dev ## Format the code and mend what the linter can
 
 bench-spine: $(VENV)/.installed-dev ## Measure the whole way beside what one would use instead (DOCUMENTS=2000, about an hour)
 	$(BIN)/python -m benchmarks.spine --documents $(or $(DOCUMENTS),2000)
+
+bench-bulk: $(VENV)/.installed-dev ## Kill a bulk load half way, submit it again, upload beside it (DOCUMENTS=2000)
+	$(BIN)/python -m benchmarks.bulk --documents $(or $(DOCUMENTS),2000)
 
 docs: $(VENV)/.installed ## Write the settings reference anew
 	$(BIN)/python -m config.reference > docs/settings.md
