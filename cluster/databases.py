@@ -22,11 +22,17 @@ if TYPE_CHECKING:
 MIGRATIONS = Path(__file__).parent / "migrations"
 OWNER = "owner"
 READERS: dict[str, Service] = {
+    "api-key-reader": "auth",
+    "audit-reader": "audit",
+    "audit-sealer": "audit",
     "document-reader": "document",
     "session-reader": "auth",
-    "api-key-reader": "auth",
 }
-"""Roles that may read exactly one published view (schema `api`) each."""
+"""Roles besides the services' own.
+
+Three may read exactly one published view (schema `api`) each; one reads the audit trail; one reads its records
+and adds to their chain.
+"""
 
 
 async def bootstrap(settings: Settings, secrets: SecretStore, admin: asyncpg.Connection) -> None:
@@ -57,8 +63,10 @@ async def install_extensions(search_admin: asyncpg.Connection) -> None:
     await search_admin.execute("CREATE EXTENSION IF NOT EXISTS vector")
 
 
-async def migrate(settings: Settings, secrets: SecretStore, service: Service) -> None:
-    """Bring one database to the newest schema; an advisory lock makes parallel calls wait for each other."""
+async def migrate(
+    settings: Settings, secrets: SecretStore, service: Service, *, revision: str = "head"
+) -> None:
+    """Bring one database to the newest schema (or up to `revision`); an advisory lock makes parallel calls wait for each other."""
     from sqlalchemy.engine import URL
     from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -73,13 +81,13 @@ async def migrate(settings: Settings, secrets: SecretStore, service: Service) ->
     engine = create_async_engine(url)
     try:
         async with engine.connect() as connection:
-            await connection.run_sync(_upgrade, service)
+            await connection.run_sync(_upgrade, service, revision)
             await connection.commit()
     finally:
         await engine.dispose()
 
 
-def _upgrade(connection: Connection, service: Service) -> None:
+def _upgrade(connection: Connection, service: Service, revision: str) -> None:
     from alembic import command as alembic
     from alembic.config import Config
 
@@ -87,4 +95,4 @@ def _upgrade(connection: Connection, service: Service) -> None:
     configuration.set_main_option("path_separator", "os")
     configuration.set_main_option("script_location", str(MIGRATIONS))
     configuration.set_main_option("version_locations", str(MIGRATIONS / service))
-    alembic.upgrade(configuration, "head")
+    alembic.upgrade(configuration, revision)

@@ -25,6 +25,8 @@ SCOPES = frozenset(
     }
 )
 
+PRINCIPAL_KINDS = frozenset({"user", "role", "department", "self", "treating", "breakglass"})
+
 
 @dataclass(frozen=True, slots=True)
 class AccessPolicy:
@@ -35,6 +37,8 @@ class AccessPolicy:
     """Roles that a registration may ask for."""
     table: Mapping[str, Mapping[str, str]]
     """permission -> role -> scope."""
+    principals: Mapping[str, frozenset[str]]
+    """role -> kinds of principal that count for it."""
 
     @classmethod
     def load(cls) -> AccessPolicy:
@@ -43,7 +47,7 @@ class AccessPolicy:
 
     @classmethod
     def parse(cls, text: str) -> AccessPolicy:
-        """Read the YAML form; raises `ValueError` for a role or scope that does not exist."""
+        """Read the YAML form; raises `ValueError` for a role, scope or kind that does not exist."""
         content: dict[str, Any] = yaml.safe_load(text)
         roles = tuple(content["roles"])
         table = {name: MappingProxyType(dict(row)) for name, row in content["permissions"].items()}
@@ -52,7 +56,10 @@ class AccessPolicy:
                 raise ValueError(f"{name}: unknown {sorted(unknown)}")
         if unknown := set(content["requestable"]) - set(roles):
             raise ValueError(f"requestable: unknown {sorted(unknown)}")
-        return cls(roles, tuple(content["requestable"]), MappingProxyType(table))
+        kinds = {role: frozenset(row) for role, row in content["principals"].items()}
+        if unknown := (set(kinds) - set(roles)) | (frozenset().union(*kinds.values()) - PRINCIPAL_KINDS):
+            raise ValueError(f"principals: unknown {sorted(unknown)}")
+        return cls(roles, tuple(content["requestable"]), MappingProxyType(table), MappingProxyType(kinds))
 
     def scope(self, role: str, permission: str) -> str | None:
         """Within what the role has the permission (a word of the file's head), or None when it has not.
@@ -63,6 +70,10 @@ class AccessPolicy:
 
     def allows(self, role: str, permission: str) -> bool:
         return self.scope(role, permission) is not None
+
+    def kinds(self, role: str) -> frozenset[str]:
+        """Kinds of principal that count for the role; none for a role that the policy does not name."""
+        return self.principals.get(role, frozenset())
 
     def permissions(self, role: str) -> frozenset[str]:
         return frozenset(name for name, row in self.table.items() if role in row)

@@ -8,9 +8,22 @@ from config.settings import Settings
 REMEDY = "make a set with 'medsearch secrets FOLDER' and set MEDSEARCH_SECRETS_DIR=FOLDER"
 
 
-def production_problems(settings: Settings, secrets: SecretStore, needed: tuple[str, ...] = ()) -> list[str]:
-    """One sentence a problem; empty when the platform may start. `needed` are secrets that must be there."""
-    return [*_setting_problems(settings), *_secret_problems(secrets, needed)]
+def production_problems(
+    settings: Settings, secrets: SecretStore, needed: tuple[str, ...] = (), given: tuple[str, ...] = ()
+) -> list[str]:
+    """One sentence a problem; empty when the platform may start.
+
+    `needed` are secrets of ours that must be there, `given` those that somebody else chose.
+    """
+    return [
+        *_setting_problems(settings),
+        *_secret_problems(secrets, needed),
+        *(
+            f"the secret '{name}' is missing ({_place(secrets, name)}): its server's operator gives it to you"
+            for name in given
+            if secrets.find(name) is None
+        ),
+    ]
 
 
 def _setting_problems(settings: Settings) -> list[str]:
@@ -28,6 +41,11 @@ def _setting_problems(settings: Settings) -> list[str]:
         (not settings.ray.auth, "ray.auth must be on: without it, who reaches a port of Ray's runs code."),
         (settings.demo, "auth.demo_accounts must be off: their passwords are public."),
         (not settings.email_verification, "auth.verify_email must be on: addresses would not be proven."),
+        (not settings.mail.host, "mail.host must be set: nobody could verify an address."),
+        (
+            any(provider.issuer.startswith("http:") for provider in settings.auth.oidc.values()),
+            "auth.oidc: every issuer must begin with https://.",
+        ),
     )
     return [problem for wrong, problem in checks if wrong]
 
@@ -35,7 +53,7 @@ def _setting_problems(settings: Settings) -> list[str]:
 def _secret_problems(secrets: SecretStore, needed: tuple[str, ...]) -> list[str]:
     problems = []
     for name in needed:
-        where = f"{variable(name)} or {secrets.folder / name}"
+        where = _place(secrets, name)
         value = secrets.find(name)
         if value is None:
             problems.append(f"the secret '{name}' is missing ({where}): {REMEDY}")
@@ -44,3 +62,7 @@ def _secret_problems(secrets: SecretStore, needed: tuple[str, ...]) -> list[str]
         elif len(value.get_secret_value()) < 16:
             problems.append(f"the secret '{name}' is shorter than 16 characters ({where}): {REMEDY}")
     return problems
+
+
+def _place(secrets: SecretStore, name: str) -> str:
+    return f"{variable(name)} or {secrets.folder / name}"

@@ -8,8 +8,11 @@ from enum import Enum
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
 
-from config.settings import PoolSettings, Section, Settings
+from config.account_settings import OidcProvider
+from config.section import Section
+from config.settings import PoolSettings, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,12 @@ def markdown() -> str:
         "|---|---|---|",
         *(_row(entry.key, entry) for entry in entries(PoolSettings)),
         "",
+        "A provider of logins (`auth.oidc`, a table by the provider's name) has:",
+        "",
+        "| key | default | meaning |",
+        "|---|---|---|",
+        *(_row(entry.key, entry) for entry in entries(OidcProvider)),
+        "",
     ]
     return "\n".join(lines)
 
@@ -67,12 +76,12 @@ def _row(name: str, entry: Entry) -> str:
 
 
 def _text(value: Any) -> str:
-    if value is None or value == () or value == {}:
+    if value in (None, PydanticUndefined, (), {}):
         return ""
     if isinstance(value, BaseModel):
         return "see below"
     if isinstance(value, dict):
-        return ", ".join(value)
+        return ", ".join(key if isinstance(one, BaseModel) else f"{key}={one}" for key, one in value.items())
     if isinstance(value, tuple):
         return ", ".join(str(part) for part in value)
     return str(value.value if isinstance(value, Enum) else value)

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from config.account_settings import AuthSettings
+from config.mail_settings import MailSettings, OutboundSettings
+from config.section import Port, Seconds, Section
 
 Service = Literal["auth", "document", "processing", "search", "audit", "event"]
 SERVICES: tuple[Service, ...] = ("auth", "document", "processing", "search", "audit", "event")
-
-Port = Annotated[int, Field(ge=1, le=65535)]
-Seconds = Annotated[float, Field(gt=0)]
 
 
 class Profile(StrEnum):
@@ -25,12 +26,6 @@ class Profile(StrEnum):
 
     LOCAL = "local"
     PRODUCTION = "production"
-
-
-class Section(BaseModel):
-    """A frozen group of settings; unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class HttpSettings(Section):
@@ -116,39 +111,6 @@ class RaySettings(Section):
     auth: bool = Field(
         True, description="Token authentication on every Ray port; production refuses to start without."
     )
-
-
-class PasswordSettings(Section):
-    """Password rules and cost (OWASP argon2id minimum)."""
-
-    min_length: int = Field(12, ge=8, le=128, description="Shortest accepted password, in characters.")
-    max_length: int = Field(128, ge=64, le=1024, description="Longest accepted password, in characters.")
-    argon2_memory_kib: int = Field(19456, ge=8, description="argon2id memory, in KiB.")
-    argon2_time: int = Field(2, ge=1, description="argon2id passes.")
-
-
-class AuthSettings(Section):
-    """Accounts, tokens and sessions."""
-
-    issuer: str = Field("medsearch", description="`iss` of access tokens.")
-    audience: str = Field("medsearch-api", description="`aud` of access tokens.")
-    access_token_seconds: int = Field(
-        1800, ge=60, le=1800, description="Life of an access token, in seconds."
-    )
-    refresh_token_seconds: int = Field(
-        24 * 3600, ge=300, le=30 * 24 * 3600, description="Life of a session, in seconds."
-    )
-    session_cache_seconds: float = Field(
-        0.5, ge=0, le=0.5, description="How long a process may believe a session state."
-    )
-    verify_email: bool | None = Field(
-        None, description="Login needs a verified address. Default: only in production."
-    )
-    demo_accounts: bool | None = Field(
-        None, description="Create the demo accounts. Default: only in the local profile."
-    )
-    hash_workers: int = Field(2, ge=1, le=16, description="Threads that hash passwords in one process.")
-    password: PasswordSettings = PasswordSettings()
 
 
 class ParserSettings(Section):
@@ -300,6 +262,17 @@ class SearchSettings(Section):
         return self
 
 
+class AuditSettings(Section):
+    """The audit trail."""
+
+    retention_days: int = Field(
+        2192, ge=1, description="How long records are kept (six years); older ones may be removed."
+    )
+    seal_seconds: Seconds = Field(
+        10, description="Time between two turns of the sealer that chains new records."
+    )
+
+
 class LogSettings(Section):
     """Structured logs."""
 
@@ -328,6 +301,9 @@ class Settings(Section):
     processing: ProcessingSettings = ProcessingSettings()
     models: ModelSettings = ModelSettings()
     search: SearchSettings = SearchSettings()
+    mail: MailSettings = MailSettings()
+    outbound: OutboundSettings = OutboundSettings()
+    audit: AuditSettings = AuditSettings()
     log: LogSettings = LogSettings()
 
     @field_validator("data_dir", "secrets_dir")
@@ -362,7 +338,27 @@ class Settings(Section):
         return self.data_dir / "keys" / "jwks.json"
 
     @property
+    def keyring_path(self) -> Path:
+        """Which keys there are and which are in use; no secrets."""
+        return self.data_dir / "keys" / "keyring.json"
+
+    @property
+    def mail_path(self) -> Path:
+        """Where mails land when no SMTP server is set."""
+        return self.mail.folder or self.data_dir / "mail"
+
+    @property
+    def mail_sender(self) -> str:
+        return self.mail.sender or f"medsearch <no-reply@{urlsplit(self.origin).hostname}>"
+
+    @property
+    def token_issuer(self) -> str:
+        """`iss` of access tokens."""
+        return self.auth.issuer or self.origin
+
+    @property
     def origin(self) -> str:
+        """What links in mails and pages begin with."""
         return (self.http.public_url or f"http://{self.http.host}:{self.http.port}").rstrip("/")
 
     @property

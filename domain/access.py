@@ -6,7 +6,7 @@ by property tests. An empty principal set matches nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -23,7 +23,7 @@ class Sensitivity(StrEnum):
 
 
 RESEARCHERS = "role:researcher"
-"""The principal that may read de-identified documents besides those listed."""
+"""The principal that opens de-identified documents, and no others, listed or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def kind(principal: str) -> str:
 def effective_principals(access: Access) -> frozenset[str]:
     """The principals that open the document. This set is what the index stores as its access list.
 
-    Sensitivity is thereby decided when the list is written, so that the decision and every search filter are
+    Researchers read de-identified documents only: listing them elsewhere opens nothing. Sensitivity is thereby decided when the list is written, so that the decision and every search filter are
     one set intersection and cannot drift apart.
     """
     match access.sensitivity:
@@ -65,7 +65,15 @@ def effective_principals(access: Access) -> frozenset[str]:
         case Sensitivity.DEIDENTIFIED:
             return access.principals | {RESEARCHERS}
         case Sensitivity.NORMAL:
-            return access.principals
+            return access.principals - {RESEARCHERS}
+
+
+def counting(principals: Iterable[str], kinds: Collection[str]) -> frozenset[str]:
+    """Those of an account's principals that count for its role: the ones of `kinds` (the policy's table).
+
+    What is left over from another role (a department, a treatment relation) opens nothing.
+    """
+    return frozenset(principal for principal in principals if kind(principal) in kinds)
 
 
 def may_read(principals: Iterable[str], access: Access) -> bool:

@@ -44,6 +44,12 @@ class Invalid(MedsearchError):
     code = "request.invalid"
 
 
+class BadLink(MedsearchError):
+    """A mailed link that was used, has ended, was replaced by a newer one, or never was one (400)."""
+
+    code = "auth.link_invalid"
+
+
 class Unauthenticated(MedsearchError):
     """No valid credentials (401)."""
 

@@ -115,16 +115,17 @@ class SigningKey:
         private = self._key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
         return json.dumps({**self.public_jwk(), "key_ops": ["sign"], "d": _encoded(private)})
 
+    @property
+    def public(self) -> str:
+        """The public half, as the `x` of a JWK."""
+        return _encoded(_raw(self._key.public_key()))
+
     def public_jwk(self) -> dict[str, Any]:
-        return {
-            "kty": "OKP",
-            "crv": "Ed25519",
-            "kid": self.kid,
-            "use": "sig",
-            "alg": ALGORITHM,
-            "key_ops": ["verify"],
-            "x": _encoded(_raw(self._key.public_key())),
-        }
+        return public_jwk(self.kid, self.public)
+
+    def sign(self, message: bytes) -> bytes:
+        """64 bytes (RFC 8032), for what is no token; verify with the key of `PublicKeys.by_id`."""
+        return self._key.sign(message)
 
     def issue(self, claims: Claims, *, issuer: str, audience: str) -> str:
         payload = {
@@ -140,6 +141,19 @@ class SigningKey:
             "ver": claims.token_version,
         }
         return jwt.encode(payload, self._key, algorithm=ALGORITHM, headers={"kid": self.kid, "typ": TYPE})
+
+
+def public_jwk(kid: str, public: str) -> dict[str, Any]:
+    """The entry of a JWK Set for a key that verifies access tokens."""
+    return {
+        "kty": "OKP",
+        "crv": "Ed25519",
+        "kid": kid,
+        "use": "sig",
+        "alg": ALGORITHM,
+        "key_ops": ["verify"],
+        "x": public,
+    }
 
 
 def verify(token: bytes, keys: PublicKeys, *, issuer: str, audience: str, now: float) -> Claims:

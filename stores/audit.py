@@ -17,12 +17,9 @@ from uuid import UUID
 from config.secrets import SecretStore
 from config.settings import Settings
 from domain.ids import new_id
-from stores.field_cipher import FieldCipher, Sealed
-from stores.ports import AuditEntry
+from stores.keyring import SecretKeys
+from stores.ports import AuditEntry, Keys, Purpose, Sealed
 from stores.postgres import Postgres
-
-FIELD_KEY = "audit-field-key"
-"""Name of the secret that query text and names are encrypted under."""
 
 PLAIN = (
     "action", "event", "outcome", "actor", "role", "on_behalf_of", "patient", "version", "reason", "purpose",
@@ -31,8 +28,8 @@ PLAIN = (
 """Fields that are stored as they are; columns of the same names."""
 
 INSERT = f"""
-    INSERT INTO audit_record (id, at, document_ids, sealed, nonce, key_name, {", ".join(PLAIN)})
-    VALUES ($1, $2, $3, $4, $5, $6, {", ".join(f"${n}" for n in range(7, 7 + len(PLAIN)))})
+    INSERT INTO audit_record (id, at, patients, document_ids, sealed, nonce, key_name, {", ".join(PLAIN)})
+    VALUES ($1, $2, $3, $4, $5, $6, $7, {", ".join(f"${n}" for n in range(8, 8 + len(PLAIN)))})
     ON CONFLICT DO NOTHING
 """  # noqa: S608 - column names of ours
 
@@ -40,14 +37,16 @@ INSERT = f"""
 class PostgresAudit:
     """Raises `Unavailable` when a record cannot be stored: whoever shows PHI must then answer 503."""
 
-    def __init__(self, db: Postgres, cipher: FieldCipher) -> None:
+    def __init__(self, db: Postgres, keys: Keys) -> None:
         self.db = db
-        self._cipher = cipher
+        self._keys = keys
 
     @classmethod
     def of(cls, settings: Settings, secrets: SecretStore) -> PostgresAudit:
-        key = secrets.resolve(FIELD_KEY) if settings.production else secrets.ensure(FIELD_KEY)
-        return cls(Postgres.of(settings, secrets, "audit"), FieldCipher(FIELD_KEY, key.get_secret_value()))
+        """Raises `SecretMissing` at once, not with the first record, when there is no key."""
+        keys = SecretKeys.of(settings, secrets)
+        keys.list(Purpose.AUDIT_FIELD)
+        return cls(Postgres.of(settings, secrets, "audit"), keys)
 
     async def record(self, entry: AuditEntry) -> None:
         """Store the entry now; it is durable when this returns."""
@@ -57,10 +56,12 @@ class PostgresAudit:
     def seal(self, entry: AuditEntry) -> dict[str, Any]:
         """The entry as JSON with its secret fields encrypted; `id` is its identity from now on."""
         record_id = new_id()
+        patients = dict.fromkeys((*([entry.patient] if entry.patient else []), *entry.patients))
         documents = dict.fromkeys((*([entry.document_id] if entry.document_id else []), *entry.document_ids))
         return {
             "id": str(record_id),
             "at": datetime.now(UTC).isoformat(),
+            "patients": list(patients),
             "document_ids": [str(document_id) for document_id in documents],
             "sealed": self._sealed(entry, record_id),
             **{name: getattr(entry, name) for name in PLAIN},
@@ -74,6 +75,9 @@ class PostgresAudit:
                 INSERT,
                 record_id,
                 datetime.fromisoformat(body["at"]),
+                body.get(
+                    "patients", [body["patient"]] if body["patient"] else []
+                ),  # absent: an older outbox row
                 [UUID(document_id) for document_id in body["document_ids"]],
                 b64decode(sealed["ciphertext"]) if sealed else None,
                 b64decode(sealed["nonce"]) if sealed else None,
@@ -88,7 +92,7 @@ class PostgresAudit:
         if entry.query is None and not entry.names:
             return None
         plain = json.dumps({"query": entry.query, "names": dict(entry.names)}, ensure_ascii=False)
-        sealed = self._cipher.seal(plain.encode("utf-8", "surrogatepass"), record_id.bytes)
+        sealed = self._keys.seal(Purpose.AUDIT_FIELD, plain.encode("utf-8", "surrogatepass"), record_id.bytes)
         return {
             "ciphertext": b64encode(sealed.ciphertext).decode(),
             "nonce": b64encode(sealed.nonce).decode(),
@@ -96,7 +100,7 @@ class PostgresAudit:
         }
 
 
-def opened(cipher: FieldCipher, record_id: UUID, sealed: Sealed) -> tuple[str | None, dict[str, str]]:
-    """Query and names of a stored record, for those who may read the trail."""
-    plain = json.loads(cipher.open(sealed, record_id.bytes))
+def opened(keys: Keys, record_id: UUID, sealed: Sealed) -> tuple[str | None, dict[str, str]]:
+    """Query and names of a stored record, for those who may read the trail. Raises as `Keys.open`."""
+    plain = json.loads(keys.open(sealed, record_id.bytes))
     return plain["query"], plain["names"]

@@ -43,12 +43,15 @@ class PostgresSessionDirectory:
     async def _read(self, session_id: UUID) -> SessionState | None:
         async with self.db.connection() as connection:
             row = await connection.fetchrow(
-                "SELECT active, token_version, principals FROM api.session_state WHERE sid = $1", session_id
+                "SELECT active, token_version, principals, restriction FROM api.session_state WHERE sid = $1",
+                session_id,
             )
         return (
             None
             if row is None
-            else SessionState(row["active"], row["token_version"], frozenset(row["principals"]))
+            else SessionState(
+                row["active"], row["token_version"], frozenset(row["principals"]), row["restriction"]
+            )
         )
 
     def _remember(self, session_id: UUID, asked: float, state: SessionState | None) -> None:

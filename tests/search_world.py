@@ -170,6 +170,7 @@ def document(
     day: date | None = date(2024, 5, 1),
     patient: str | None = None,
     department: str | None = None,
+    sensitivity: Sensitivity = Sensitivity.NORMAL,
 ) -> PutDocument:
     """A document of one page, a paragraph (ending in a newline) a passage."""
     passages, start = [], 0
@@ -180,7 +181,7 @@ def document(
     sections = (Section(section, 1, 0, start),) if section else ()
     state = DocumentState(
         document_id or new_id(), version, revision, False, "file.pdf", title, kind, day, patient, department,
-        OWNER, Sensitivity.NORMAL, frozenset(access),
+        OWNER, sensitivity, frozenset(access),
     )  # fmt: skip
     vectors = np.stack([vector_of(text) for text in paragraphs])
     return index_records(state, Annotation(sections, tuple(passages), found, ()), vectors)

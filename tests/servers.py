@@ -8,15 +8,16 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from cluster import databases
 from cluster.servers import postgres, redis
 from config.secrets import SecretStore
-from config.settings import SERVICES, Settings
+from config.settings import SERVICES, Service, Settings
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,11 @@ class Servers:
 
 
 @contextmanager
-def running_servers() -> Iterator[Servers]:
-    """Start both servers on fresh folders, migrate every database, stop and remove all at the end."""
+def running_servers(revisions: Mapping[Service, str] = MappingProxyType({})) -> Iterator[Servers]:
+    """Start both servers on fresh folders, migrate every database, stop and remove all at the end.
+
+    `revisions`: how far to migrate those that shall not have the newest schema.
+    """
     folder = Path(tempfile.mkdtemp(prefix="medsearch-test-"))
     settings = Settings(data_dir=folder)
     secrets = SecretStore(settings.secrets_path)
@@ -42,7 +46,7 @@ def running_servers() -> Iterator[Servers]:
         redis.start(settings, secrets, logs / "redis.log"),
     ]
     try:
-        asyncio.run(_prepare(settings, secrets))
+        asyncio.run(_prepare(settings, secrets, revisions))
         yield Servers(settings, secrets, *processes)
     finally:
         for process, signal_number in zip(processes, (signal.SIGINT, signal.SIGTERM), strict=True):
@@ -53,7 +57,7 @@ def running_servers() -> Iterator[Servers]:
         shutil.rmtree(folder)
 
 
-async def _prepare(settings: Settings, secrets: SecretStore) -> None:
+async def _prepare(settings: Settings, secrets: SecretStore, revisions: Mapping[Service, str]) -> None:
     await postgres.wait_until_ready(settings, secrets)
     admin = await postgres.connect(settings, secrets, "postgres")
     await databases.bootstrap(settings, secrets, admin)
@@ -62,4 +66,4 @@ async def _prepare(settings: Settings, secrets: SecretStore) -> None:
     await databases.install_extensions(search)
     await search.close()
     for service in SERVICES:
-        await databases.migrate(settings, secrets, service)
+        await databases.migrate(settings, secrets, service, revision=revisions.get(service, "head"))

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import typer
 
-from cluster.cli import client, platform
+from cluster.cli import (
+    client,
+    platform,
+)
+
+COMMANDS = (
+    client,
+    platform,
+)
+"""Modules that add their commands: one line each, sorted, here and above."""
 
 app = typer.Typer(
     name="medsearch",
@@ -12,8 +21,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-platform.register(app)
-client.register(app)
+for module in COMMANDS:
+    module.register(app)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from rich.console import Console
 from rich.table import Table
 
-from cluster.platform.needed_secrets import needed_secrets
+from cluster.platform.needed_secrets import given_secrets, needed_secrets
 from config.loading import Loaded, flatten
 from config.secrets import SecretStore
 
@@ -32,9 +32,11 @@ def setting_lines(loaded: Loaded) -> Iterator[Line]:
 def secret_lines(loaded: Loaded) -> Iterator[Line]:
     """Every secret that exists or is needed, its value masked."""
     store = SecretStore(loaded.settings.secrets_path)
-    for name in sorted({*store.names(), *needed_secrets(loaded.settings)}):
+    given = given_secrets(loaded.settings)
+    for name in sorted({*store.names(), *needed_secrets(loaded.settings), *given}):
         origin = store.origin(name)
-        yield Line(name, MASK if origin else "", origin or "missing: made at the first start")
+        absent = "missing: write it" if name in given else "missing: made at the first start"
+        yield Line(name, MASK if origin else "", origin or absent)
 
 
 def as_json(loaded: Loaded) -> dict[str, list[dict[str, str]]]:

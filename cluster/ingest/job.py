@@ -21,6 +21,7 @@ from deployments.documents.lookup import DocumentLookup
 from deployments.documents.uploads import Uploads
 from deployments.edge.context import CURRENT, RequestContext
 from domain.access import Caller
+from domain.audit import AuditEvent
 from domain.documents import DocumentType
 from domain.errors import Forbidden, Invalid, NotFound
 from domain.ids import new_id
@@ -143,7 +144,7 @@ def _plan(order: Order, owner: FoundAccount) -> Plan:
 def _entry(caller: Caller, owner: FoundAccount, order: Order) -> AuditEntry:
     return AuditEntry(
         action="E",
-        event=PERMISSION,
+        event=AuditEvent.BULK_INGEST,
         outcome="success",
         actor=f"user:{caller.user_id}",
         role=caller.role,

@@ -18,7 +18,7 @@ from cluster.platform import ownership, state
 from cluster.platform.identity import check_packages
 from cluster.platform.layout import Layout
 from cluster.platform.lock import PlatformLock, holder
-from cluster.platform.needed_secrets import needed_secrets
+from cluster.platform.needed_secrets import given_secrets, needed_secrets
 from cluster.platform.ports import check_ports
 from cluster.platform.serve_api import CONFIG, read_config
 from cluster.platform.state import PlatformState, fresh_state
@@ -100,7 +100,9 @@ async def _start(supervisor: Supervisor, settings: Settings, secrets: SecretStor
 
 def check_production(settings: Settings, secrets: SecretStore) -> None:
     """Raises `NotFitForProduction` with every reason; does nothing in the local profile."""
-    problems = production_problems(settings, secrets, needed_secrets(settings)) if settings.production else []
+    if not settings.production:
+        return
+    problems = production_problems(settings, secrets, needed_secrets(settings), given_secrets(settings))
     if problems:
         raise NotFitForProduction(
             "\n".join(["profile=production refuses to start:", *(f"  - {one}" for one in problems)])

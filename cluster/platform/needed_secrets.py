@@ -8,15 +8,21 @@ from cluster.servers.postgres import SUPERUSER_SECRET
 from cluster.servers.redis import SECRET as REDIS_SECRET
 from config.secrets import SecretStore, fresh_value
 from config.settings import SERVICES, Settings
+from domain.keys import KeyState, Purpose, Ring
+from stores.keyring import fresh_secret
+from stores.ring_file import RingFile
 
-SIGNING_KEY = "auth-signing-key"
-SERVICE_KEYS = ("audit-field-key", SIGNING_KEY, "edge-key")
-"""Keys that the applications resolve by these names."""
+EDGE_KEY = "edge-key"
+SMTP_SECRET = "smtp"  # noqa: S105 - a name, not a value
 
 
 def needed_secrets(settings: Settings) -> tuple[str, ...]:
-    """Names, sorted: database accounts, Redis, Ray, and the keys of the services."""
-    names = {f"postgres-{account}" for account in (OWNER, *SERVICES, *READERS)}.union(SERVICE_KEYS)
+    """Names, sorted: database accounts, Redis, Ray, and the keys of the services.
+
+    Raises `KeyringDamaged` when the file that says which keys are in use cannot be read.
+    """
+    names = {f"postgres-{account}" for account in (OWNER, *SERVICES, *READERS)} | {EDGE_KEY}
+    names |= service_keys(RingFile(settings.keyring_path).read())
     if settings.postgres.url is None:
         names.add(SUPERUSER_SECRET)
     if settings.redis.url is None:
@@ -26,14 +32,30 @@ def needed_secrets(settings: Settings) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
+def service_keys(ring: Ring) -> set[str]:
+    """Names of keys that must be there: those in use, and retired ones under which something is sealed."""
+    names = set()
+    for purpose in Purpose:
+        used = [key for key in ring.of(purpose) if purpose.lasts or key.state is not KeyState.RETIRED]
+        names |= {key.name for key in used} or {purpose.name_of(1)}
+    if not ring.of(Purpose.TOKEN):
+        names.add(Purpose.TOKEN.name_of(2))  # published from the start, so that a rotation surprises nobody
+    return names
+
+
+def given_secrets(settings: Settings) -> tuple[str, ...]:
+    """Names, sorted, of secrets that others chose: of the SMTP server, of login providers."""
+    names = {f"oidc-{name}" for name in settings.auth.oidc}
+    if settings.mail.host and settings.mail.username:
+        names.add(SMTP_SECRET)
+    return tuple(sorted(names))
+
+
 def make_secrets(settings: Settings, store: SecretStore) -> list[str]:
     """Make, on purpose, those that are missing in the store's folder; returns their names."""
     return [name for name in needed_secrets(settings) if store.create(name, _value(name))]
 
 
 def _value(name: str) -> str:
-    if name != SIGNING_KEY:
-        return fresh_value()
-    from domain.tokens import SigningKey
-
-    return SigningKey.generate().to_secret()
+    purpose = Purpose.of(name)
+    return fresh_secret(purpose) if purpose else fresh_value()

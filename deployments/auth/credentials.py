@@ -5,24 +5,22 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from config.settings import PasswordSettings
+from config.account_settings import PasswordSettings
 from deployments.auth.hashing import PasswordHasher, Verification
 from deployments.auth.identifiers import folded
 from deployments.auth.throttle import LoginThrottle
 from deployments.auth.trail import AccountTrail
 from deployments.edge.context import address
+from domain.audit import AuditEvent
 from domain.errors import FieldError, Invalid, TooMany, Unauthenticated
 from domain.passwords import refusal
 from stores.accounts import Account, Accounts
 from stores.postgres import Postgres
 from stores.refresh_tokens import Sessions
 
-KNOWN_ADDRESS = timedelta(days=30)
-"""How long an address that an account logged in from is its owner's."""
-
 
 class Credentials:
-    """Checks and makes password hashes."""
+    """Checks and makes password hashes. An address that an owner logged in from is theirs for `known_address`."""
 
     def __init__(
         self,
@@ -32,19 +30,21 @@ class Credentials:
         hasher: PasswordHasher,
         throttle: LoginThrottle,
         trail: AccountTrail,
+        known_address: timedelta,
     ) -> None:
         self._db = db
         self._rules = rules
         self._hasher = hasher
         self._throttle = throttle
         self._trail = trail
+        self._known_address = known_address
 
     async def admit(self, key: str, submitted: str) -> None:
         """Count an attempt at the account of address `key`; a refusal (`TooMany`) is audited."""
 
         async def known() -> bool:
             async with self._db.connection() as connection:
-                since = datetime.now(UTC) - KNOWN_ADDRESS
+                since = datetime.now(UTC) - self._known_address
                 return await Sessions(connection).known_address(key, address(), since)
 
         try:
@@ -53,7 +53,7 @@ class Credentials:
             async with self._db.transaction() as connection:
                 await self._trail.record(
                     connection,
-                    "auth.lockout",
+                    AuditEvent.LOCKOUT,
                     action="E",
                     outcome="denied",
                     reason="auth.throttled",

@@ -16,7 +16,7 @@ from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 from pwdlib.hashers.bcrypt import BcryptHasher
 
-from config.settings import AuthSettings
+from config.account_settings import AuthSettings
 from domain.errors import Unavailable
 from domain.passwords import normalised
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import asyncpg
 
+from config.account_settings import Role
 from deployments.auth.credentials import Credentials
 from deployments.auth.identifiers import email_key
 from deployments.auth.tokens import TokenIssuer, TokenPair
 from deployments.auth.trail import AccountTrail
 from deployments.edge.context import address, arrived_at
 from domain.access import Caller
+from domain.audit import AuditEvent
 from domain.errors import Forbidden, Unauthenticated
 from domain.events import EventType
 from stores.accounts import Account, Accounts
@@ -29,7 +32,7 @@ is only refused; who shows it later has a copy, and the family ends.
 
 
 class LoginService:
-    """`session_seconds`: how long a session lasts at most."""
+    """`session_seconds`: how long a session lasts at most, by role."""
 
     def __init__(
         self,
@@ -38,14 +41,14 @@ class LoginService:
         credentials: Credentials,
         issuer: TokenIssuer,
         trail: AccountTrail,
-        session_seconds: int,
+        session_seconds: Mapping[Role, int],
         overlap_seconds: float = OVERLAP_SECONDS,
     ) -> None:
         self._db = db
         self._credentials = credentials
         self._issuer = issuer
         self._trail = trail
-        self._life = timedelta(seconds=session_seconds)
+        self._lives = {str(role): timedelta(seconds=seconds) for role, seconds in session_seconds.items()}
         self._overlap = timedelta(seconds=overlap_seconds)
 
     async def login(self, email: str, password: str) -> TokenPair:
@@ -92,17 +95,22 @@ class LoginService:
                 if await sessions.end(session_id, "logout"):
                     await self._trail.event(connection, EventType.USER_LOGOUT, user, {"outcome": "success"})
                     await self._trail.record(
-                        connection, "auth.logout", action="E", user=user, role=caller.role, session=session_id
+                        connection,
+                        AuditEvent.LOGOUT,
+                        action="E",
+                        user=user,
+                        role=caller.role,
+                        session=session_id,
                     )
 
     async def _begin(self, connection: asyncpg.Connection, account: Account) -> TokenPair:
         token = fresh_token()
-        expires = datetime.now(UTC) + self._life
+        expires = datetime.now(UTC) + self._lives[account.role]
         sessions = Sessions(connection)
         session = await sessions.start(account.id, token=token, expires_at=expires, address=address())
         await self._trail.event(connection, EventType.USER_LOGIN, account.id, {"outcome": "success"})
         await self._trail.record(
-            connection, "auth.login", action="E", user=account.id, role=account.role, session=session.id
+            connection, AuditEvent.LOGIN, action="E", user=account.id, role=account.role, session=session.id
         )
         return self._issuer.issue(account, session, token)
 
@@ -110,7 +118,7 @@ class LoginService:
         async with self._db.transaction() as connection:
             await self._trail.record(
                 connection,
-                "auth.login",
+                AuditEvent.LOGIN,
                 action="E",
                 outcome="failure",
                 about=account.id if account else None,
@@ -123,7 +131,7 @@ class LoginService:
         if isinstance(found, Session):
             account = await Accounts(connection).by_id(found.account_id)
             await self._trail.record(
-                connection, "auth.refresh", action="E", user=found.account_id, session=found.id
+                connection, AuditEvent.REFRESH, action="E", user=found.account_id, session=found.id
             )
             return account
         if found and found.rotated_at and arrived_at() > found.rotated_at + self._overlap:
@@ -134,7 +142,7 @@ class LoginService:
         if await Sessions(connection).end(session.id, "refresh_token_reused"):
             await self._trail.record(
                 connection,
-                "auth.refresh_reuse",
+                AuditEvent.REFRESH_REUSED,
                 action="E",
                 outcome="denied",
                 about=session.account_id,

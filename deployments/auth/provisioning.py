@@ -11,6 +11,7 @@ from config.settings import Settings
 from deployments.auth.hashing import PasswordHasher
 from deployments.auth.identifiers import email_address, folded
 from deployments.auth.trail import AccountTrail
+from domain.audit import AuditEvent
 from domain.events import EventType
 from stores.accounts import Account, Accounts, NewAccount
 from stores.audit import PostgresAudit
@@ -84,7 +85,7 @@ class Provisioning:
                 data = {"outcome": "success"}
                 await self._trail.event(connection, EventType.USER_REGISTERED, new.id, data)
                 await self._trail.record(
-                    connection, "account.create", action="C", about=new.id, reason="provisioned"
+                    connection, AuditEvent.ACCOUNT_CREATED, action="C", about=new.id, reason="provisioned"
                 )
                 return new.id
             existing = await accounts.by_username(new.username_key)

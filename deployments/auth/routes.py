@@ -14,6 +14,7 @@ from deployments.edge.authentication import anyone, requires
 from deployments.edge.key_set import read_key_set
 from deployments.edge.route_table import audit_refusals
 from domain.access import Caller
+from domain.audit import AuditEvent
 
 router = APIRouter(tags=["accounts"])
 Self = Annotated[Caller, Depends(requires("profile.self"))]
@@ -34,7 +35,7 @@ Logins = Annotated[LoginService, Depends(_logins)]
 
 
 @router.post("/api/v1/auth/register", status_code=202, dependencies=[Depends(anyone)])
-@audit_refusals("auth.register")
+@audit_refusals(AuditEvent.REGISTERED)
 async def register(body: schemas.RegisterRequest, service: Service) -> schemas.Accepted:
     """Ask for an account. The answer is the same whether or not the address or the name is taken."""
     wish = body.model_dump(exclude={"password"})
@@ -62,7 +63,7 @@ async def logout(caller: Self, logins: Logins, body: schemas.LogoutRequest | Non
 
 
 @router.post("/api/v1/auth/change-password", status_code=204, response_class=Response)
-@audit_refusals("auth.password_changed")
+@audit_refusals(AuditEvent.PASSWORD_CHANGED)
 async def change_password(body: schemas.ChangePasswordRequest, caller: Self, service: Service) -> None:
     """Set another password; every other session ends."""
     await service.change_password(
@@ -83,7 +84,7 @@ async def me(caller: Self, service: Service) -> schemas.ProfileAnswer:
 
 
 @router.put("/api/v1/users/me")
-@audit_refusals("account.update")
+@audit_refusals(AuditEvent.ACCOUNT_UPDATED)
 async def update_me(body: schemas.ProfileChange, caller: Self, service: Service) -> schemas.ProfileAnswer:
     """Change the own account. Another e-mail address needs the current password."""
     password = body.current_password

@@ -12,6 +12,7 @@ from deployments.auth.credentials import Credentials
 from deployments.auth.identifiers import email_address, folded
 from deployments.auth.trail import AccountTrail
 from domain.access import Caller
+from domain.audit import AuditEvent
 from domain.errors import Unauthenticated
 from domain.events import EventType
 from stores.accounts import Account, Accounts, NewAccount
@@ -65,7 +66,7 @@ class AccountService:
                 await self._trail.event(connection, EventType.USER_REGISTERED, new.id, data)
             await self._trail.record(
                 connection,
-                "auth.register",
+                AuditEvent.REGISTERED,
                 action="C",
                 outcome="success" if added else "failure",
                 user=new.id if added else None,
@@ -94,7 +95,7 @@ class AccountService:
                 await Accounts(connection).unverify(user)
             await self._trail.record(
                 connection,
-                "account.update",
+                AuditEvent.ACCOUNT_UPDATED,
                 user=user,
                 role=caller.role,
                 session=caller.session_id,
@@ -114,7 +115,11 @@ class AccountService:
             kept = UUID(caller.session_id) if caller.session_id else None
             await Sessions(connection).end_others(user, kept, "password_changed")
             await self._trail.record(
-                connection, "auth.password_changed", user=user, role=caller.role, session=caller.session_id
+                connection,
+                AuditEvent.PASSWORD_CHANGED,
+                user=user,
+                role=caller.role,
+                session=caller.session_id,
             )
 
     async def _new_account(self, wish: Registration) -> NewAccount:

@@ -11,8 +11,8 @@ import hashlib
 import hmac
 import math
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
+from config.account_settings import LoginSettings
 from config.secrets import SecretStore
 from deployments.edge.cursors import KEY
 from domain.errors import TooMany
@@ -22,22 +22,10 @@ LONGEST_PENALTY_SECONDS = 900
 REMEMBERED_REFUSALS = 64
 
 
-@dataclass(frozen=True, slots=True)
-class LoginLimits:
-    """How many wrong passwords in `seconds`, for one identifier, from one address, and from all."""
-
-    identifier: int = 10
-    address: int = 100
-    everybody: int = 2000
-    seconds: int = 900
-
-
 class LoginThrottle:
     """Identifiers are only kept as a keyed hash."""
 
-    def __init__(
-        self, limiter: RateLimiter, secrets: SecretStore, limits: LoginLimits = LoginLimits()
-    ) -> None:
+    def __init__(self, limiter: RateLimiter, secrets: SecretStore, limits: LoginSettings) -> None:
         self._limiter = limiter
         self._limits = limits
         self._key = hashlib.sha256(b"identifier:" + secrets.ensure(KEY).get_secret_value().encode()).digest()
@@ -49,34 +37,44 @@ class LoginThrottle:
         """
         limits = self._limits
         for key, limit in (
-            (f"login:address:{address}", limits.address),
-            ("login:everybody", limits.everybody),
+            (f"login:address:{address}", limits.address_attempts),
+            ("login:everybody", limits.everybody_attempts),
         ):
-            allowance = await self._limiter.peek(key, limit=limit, seconds=limits.seconds)
+            allowance = await self._limiter.peek(key, limit=limit, seconds=limits.window_seconds)
             if not allowance.allowed:
                 raise await self._refusal(key, allowance.reset_seconds)
         key = self._identifier(identifier)
-        allowance = await self._limiter.take(key, limit=limits.identifier, seconds=limits.seconds)
+        allowance = await self._limiter.take(
+            key, limit=limits.identifier_attempts, seconds=limits.window_seconds
+        )
         if not allowance.allowed and await known():
             own = self._identifier(identifier, address)
-            allowance = await self._limiter.take(own, limit=limits.identifier, seconds=limits.seconds)
+            allowance = await self._limiter.take(
+                own, limit=limits.identifier_attempts, seconds=limits.window_seconds
+            )
         if not allowance.allowed:
             raise await self._refusal(key, allowance.reset_seconds)
 
     async def failed(self, address: str) -> None:
         """The password was wrong."""
         limits = self._limits
-        await self._limiter.take(f"login:address:{address}", limit=limits.address, seconds=limits.seconds)
-        await self._limiter.take("login:everybody", limit=limits.everybody, seconds=limits.seconds)
+        await self._limiter.take(
+            f"login:address:{address}", limit=limits.address_attempts, seconds=limits.window_seconds
+        )
+        await self._limiter.take(
+            "login:everybody", limit=limits.everybody_attempts, seconds=limits.window_seconds
+        )
 
     async def succeeded(self, identifier: str, address: str) -> None:
         """The password was right: the identifier's windows start anew."""
         for key in (self._identifier(identifier), self._identifier(identifier, address)):
-            await self._limiter.forget(key, limit=self._limits.identifier, seconds=self._limits.seconds)
+            await self._limiter.forget(
+                key, limit=self._limits.identifier_attempts, seconds=self._limits.window_seconds
+            )
 
     async def _refusal(self, key: str, reset_seconds: float) -> TooMany:
         refused = await self._limiter.take(
-            f"{key}:refused", limit=REMEMBERED_REFUSALS, seconds=self._limits.seconds
+            f"{key}:refused", limit=REMEMBERED_REFUSALS, seconds=self._limits.window_seconds
         )
         penalty = min(2 ** (REMEMBERED_REFUSALS - 1 - refused.remaining), LONGEST_PENALTY_SECONDS)
         seconds = math.ceil(reset_seconds) + penalty

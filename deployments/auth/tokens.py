@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from config.settings import AuthSettings
+from config.settings import Settings
 from domain.ids import new_id
-from domain.tokens import Claims, SigningKey
+from domain.tokens import Claims
 from stores.accounts import Account
+from stores.ports import Keys, Purpose
 from stores.refresh_tokens import Session
 
 
@@ -26,11 +27,10 @@ class TokenPair:
 class TokenIssuer:
     """Makes access tokens that end with their session at the latest."""
 
-    def __init__(
-        self, key: SigningKey, settings: AuthSettings, *, clock: Callable[[], float] = time.time
-    ) -> None:
-        self._key = key
-        self._settings = settings
+    def __init__(self, keys: Keys, settings: Settings, *, clock: Callable[[], float] = time.time) -> None:
+        self._keys = keys
+        self._issuer = settings.token_issuer
+        self._settings = settings.auth
         self._clock = clock
 
     def issue(self, account: Account, session: Session, refresh_token: str) -> TokenPair:
@@ -46,5 +46,7 @@ class TokenIssuer:
             expires_at=now + life,
             token_id=new_id(),
         )
-        token = self._key.issue(claims, issuer=self._settings.issuer, audience=self._settings.audience)
+        token = self._keys.signing(Purpose.TOKEN).issue(
+            claims, issuer=self._issuer, audience=self._settings.audience
+        )
         return TokenPair(token, life, refresh_token, left)

@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from deployments.edge.context import address, request_id
+from domain.audit import AuditEvent
 from domain.events import Event, EventType
 from stores import outbox
 from stores.ports import AuditEntry, AuditLog
@@ -31,7 +32,7 @@ class AccountTrail:
     async def record(
         self,
         connection: asyncpg.Connection,
-        event: str,
+        event: AuditEvent,
         *,
         user: UUID | None = None,
         action: str = "U",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from deployments.edge.context import address, request_id
 from domain.access import Caller
+from domain.audit import AuditEvent
 from domain.events import Event, EventType
 from stores.documents import Document
 from stores.ports import AuditEntry
@@ -37,7 +38,7 @@ def deleted(document: Document) -> Event:
 def entry(
     caller: Caller | None,
     action: str,
-    event: str,
+    event: AuditEvent,
     document: Document | None = None,
     *,
     outcome: str = "success",

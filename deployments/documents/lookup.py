@@ -10,6 +10,7 @@ from deployments.documents import events
 from deployments.documents.rights import Rights
 from deployments.documents.schemas import UploadParameters
 from domain.access import Caller
+from domain.audit import AuditEvent
 from domain.errors import Forbidden, NotFound
 from stores.documents import Document, DocumentStore
 from stores.ports import AuditLog
@@ -26,7 +27,7 @@ class DocumentLookup:
         self._store = store
         self._audit = audit
 
-    async def readable(self, caller: Caller, document_id: UUID, event: str) -> Document:
+    async def readable(self, caller: Caller, document_id: UUID, event: AuditEvent) -> Document:
         """For its content. Raises `Forbidden` to those who may see that it is there, but not read it."""
         document = await self.visible(caller, document_id, event)
         if not self.rights.reads(caller, document):
@@ -34,11 +35,11 @@ class DocumentLookup:
             raise Forbidden("You may follow this document, but not read it.")
         return document
 
-    async def visible(self, caller: Caller, document_id: UUID, event: str) -> Document:
+    async def visible(self, caller: Caller, document_id: UUID, event: AuditEvent) -> Document:
         """For its metadata."""
         return await self._found(caller, document_id, event, self.rights.sees)
 
-    async def permitted(self, caller: Caller, document_id: UUID, event: str, check: Check) -> Document:
+    async def permitted(self, caller: Caller, document_id: UUID, event: AuditEvent, check: Check) -> Document:
         """For an operation that `check` allows, or refuses by raising `Forbidden`, which is recorded."""
         document = await self._found(caller, document_id, event, self.rights.knows)
         try:
@@ -53,24 +54,26 @@ class DocumentLookup:
         try:
             self.rights.check_upload(caller, parameters)
         except Forbidden:
-            entry = events.entry(caller, "C", "document.upload", outcome="denied")
+            entry = events.entry(caller, "C", AuditEvent.DOCUMENT_UPLOAD, outcome="denied")
             await self._audit.record(replace(entry, patient=parameters.patient))
             raise
 
-    async def of_uploader(self, caller: Caller, document_id: UUID, event: str) -> Document:
+    async def of_uploader(self, caller: Caller, document_id: UUID, event: AuditEvent) -> Document:
         """As `visible`; those whose document it is also find it when it is deleted."""
         document = await self._store.find(document_id)
         if document is not None and document.deleted and self.rights.owns(caller, document):
             return document
         return await self.visible(caller, document_id, event)
 
-    async def _found(self, caller: Caller, document_id: UUID, event: str, allowed: Decision) -> Document:
+    async def _found(
+        self, caller: Caller, document_id: UUID, event: AuditEvent, allowed: Decision
+    ) -> Document:
         document = await self._store.find(document_id)
         if document is None or document.deleted or not allowed(caller, document):
             raise await self._missing(caller, document_id, event)
         return document
 
-    async def _missing(self, caller: Caller, document_id: UUID, event: str) -> NotFound:
+    async def _missing(self, caller: Caller, document_id: UUID, event: AuditEvent) -> NotFound:
         entry = events.entry(caller, "R", event, outcome="denied")
         await self._audit.record(replace(entry, document_id=document_id))
         return missing()

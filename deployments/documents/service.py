@@ -12,6 +12,7 @@ from deployments.documents import events
 from deployments.documents.lookup import DocumentLookup, missing
 from deployments.documents.schemas import Deletion, Entity, PageText
 from domain.access import Access, Caller, Sensitivity
+from domain.audit import AuditEvent
 from domain.errors import Conflict, NotFound
 from domain.jobs import Stage
 from domain.lifecycle import Happening, step
@@ -52,13 +53,13 @@ class DocumentService:
 
     async def view(self, caller: Caller, document_id: UUID) -> Document:
         """The document's metadata and status."""
-        document = await self._lookup.visible(caller, document_id, "document.view")
-        await self._record_read(caller, "document.view", document)
+        document = await self._lookup.visible(caller, document_id, AuditEvent.DOCUMENT_VIEW)
+        await self._record_read(caller, AuditEvent.DOCUMENT_VIEW, document)
         return document
 
     async def status(self, caller: Caller, document_id: UUID) -> Document:
         """How far it is, nothing of what it is about: not audited."""
-        return await self._lookup.of_uploader(caller, document_id, "document.status")
+        return await self._lookup.of_uploader(caller, document_id, AuditEvent.DOCUMENT_STATUS)
 
     async def page(
         self, caller: Caller, filters: ListFilters, *, order: Order, after: UUID | None, limit: int
@@ -67,26 +68,26 @@ class DocumentService:
         documents = await self._lists.page(
             self._lookup.rights.reach(caller), filters, order=order, after=after, limit=limit + 1
         )
-        entry = events.entry(caller, "R", "document.list")
+        entry = events.entry(caller, "R", AuditEvent.DOCUMENT_LIST)
         shown = tuple(document.id for document in documents[:limit])
         await self._audit.record(replace(entry, patient=filters.patient, document_ids=shown))
         return documents
 
     async def download(self, caller: Caller, document_id: UUID) -> Download:
         """The original of the current version."""
-        document = await self._lookup.readable(caller, document_id, "document.download")
+        document = await self._lookup.readable(caller, document_id, AuditEvent.DOCUMENT_DOWNLOAD)
         await self._blobs.local_path(document.content.blob_key)
-        await self._record_read(caller, "document.download", document)
+        await self._record_read(caller, AuditEvent.DOCUMENT_DOWNLOAD, document)
         return Download(document, self._blobs.stream(document.content.blob_key))
 
     async def page_text(self, caller: Caller, document_id: UUID, number: int) -> PageText:
         """The stored text of one page; raises `Conflict` while there is none yet."""
-        document = await self._lookup.readable(caller, document_id, "document.text")
+        document = await self._lookup.readable(caller, document_id, AuditEvent.DOCUMENT_TEXT)
         extraction = await self._artefact(document, Stage.EXTRACT, load_extraction)
         page = next((page for page in extraction.pages if page.number == number), None)
         if page is None:
             raise NotFound(f"The document has {len(extraction.pages)} pages.", code="document.page_not_found")
-        await self._record_read(caller, "document.text", document)
+        await self._record_read(caller, AuditEvent.DOCUMENT_TEXT, document)
         return PageText(
             document_id=document.id,
             version=document.version,
@@ -100,11 +101,11 @@ class DocumentService:
         self, caller: Caller, document_id: UUID, *, page: int | None, start: int, limit: int
     ) -> tuple[list[Entity], int]:
         """Mentions in the order of the text, `limit` from the `start`-th on; and how many there are."""
-        document = await self._lookup.readable(caller, document_id, "document.entities")
+        document = await self._lookup.readable(caller, document_id, AuditEvent.DOCUMENT_ENTITIES)
         annotation = await self._artefact(document, Stage.ANNOTATE, load_annotation)
         wanted = [mention for mention in annotation.mentions if page in (None, mention.page)]
         wanted.sort(key=lambda mention: (mention.page, mention.start, mention.end))
-        await self._record_read(caller, "document.entities", document)
+        await self._record_read(caller, AuditEvent.DOCUMENT_ENTITIES, document)
         return [Entity.of(mention) for mention in wanted[start : start + limit]], len(wanted)
 
     async def delete(self, caller: Caller, document_id: UUID, *, reason: str | None = None) -> Deletion:
@@ -113,7 +114,7 @@ class DocumentService:
         Raises `NotFound`, and `Forbidden` to those who may read but not delete it.
         """
         check = self._lookup.rights.check_delete
-        await self._lookup.permitted(caller, document_id, "document.delete", check)
+        await self._lookup.permitted(caller, document_id, AuditEvent.DOCUMENT_DELETE, check)
         async with self._store.transaction() as connection:
             document = await self._store.locked(connection, document_id)
             if document is None or document.deleted:
@@ -124,7 +125,7 @@ class DocumentService:
             )
             await self._store.set_deleting(connection, going)
             await publish(connection, events.deleted(going))
-            entry = events.entry(caller, "D", "document.delete", going, reason=reason)
+            entry = events.entry(caller, "D", AuditEvent.DOCUMENT_DELETE, going, reason=reason)
             await publish_audit(connection, self._audit.seal(entry))
         return Deletion(id=going.id, revision=going.revision, status=going.state.status)
 
@@ -158,7 +159,7 @@ class DocumentService:
             changed = replace(document, revision=document.revision + 1, access=access)
             await self._store.set_access(connection, changed)
             await publish(connection, events.access_changed(changed, fields))
-            entry = events.entry(caller, "U", "document.access_change", changed)
+            entry = events.entry(caller, "U", AuditEvent.DOCUMENT_ACCESS_CHANGE, changed)
             await publish_audit(connection, self._audit.seal(entry))
         return changed
 
@@ -173,5 +174,5 @@ class DocumentService:
             )
         return await asyncio.to_thread(load, await self._blobs.read(key))
 
-    async def _record_read(self, caller: Caller, event: str, document: Document) -> None:
+    async def _record_read(self, caller: Caller, event: AuditEvent, document: Document) -> None:
         await self._audit.record(events.entry(caller, "R", event, document))

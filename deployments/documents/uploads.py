@@ -19,6 +19,7 @@ from deployments.documents.bodies import Upload
 from deployments.documents.lookup import DocumentLookup, missing
 from deployments.documents.schemas import PREFIX, Receipt, UploadParameters, VersionParameters
 from domain.access import Access, Caller, default_access
+from domain.audit import AuditEvent
 from domain.documents import DocumentType
 from domain.errors import Unavailable
 from domain.filenames import safe_filename, stem
@@ -115,7 +116,7 @@ class Uploads:
         Raises as `create`, and `NotFound`, `Conflict`.
         """
         check = self._lookup.rights.check_version
-        await self._lookup.permitted(caller, document_id, "document.version", check)
+        await self._lookup.permitted(caller, document_id, AuditEvent.DOCUMENT_VERSION, check)
 
         async def register(connection: asyncpg.Connection, arrived: Arrived) -> tuple[Document, bool]:
             parameters = upload.parameters()
@@ -199,7 +200,7 @@ class Uploads:
     async def _record(
         self, connection: asyncpg.Connection, caller: Caller, document: Document, *, reason: str | None = None
     ) -> None:
-        entry = events.entry(caller, "C", "document.upload", document, reason=reason)
+        entry = events.entry(caller, "C", AuditEvent.DOCUMENT_UPLOAD, document, reason=reason)
         await publish_audit(connection, self._audit.seal(entry))
 
 

@@ -94,7 +94,7 @@ def stack(edge: Edge, table: RouteTable) -> list[Middleware]:
             request_seconds=http.request_timeout_seconds,
             transfer_seconds=http.transfer_timeout_seconds,
         ),
-        Middleware(Authentication, tokens=edge.tokens, sessions=edge.sessions),
+        Middleware(Authentication, tokens=edge.tokens, sessions=edge.sessions, policy=edge.policy),
         Middleware(RateLimit, limiter=edge.limiter, per_minute=http.rate_limit_per_minute),
         Middleware(Admission, policy=edge.policy, audit=edge.audit),
     ]

@@ -28,7 +28,8 @@ from deployments.edge.input_checks import (
 )
 from deployments.edge.route_table import RouteFacts, facts_of
 from deployments.edge.token_verifier import TokenVerifier
-from domain.access import Caller
+from domain.access import Caller, counting
+from domain.audit import AuditEvent
 from domain.errors import Forbidden, MedsearchError, Unauthenticated
 from domain.tokens import TokenRefused
 from stores.ports import AuditEntry, AuditLog, SessionDirectory
@@ -76,13 +77,16 @@ def authenticated(scope: Scope) -> Caller:
 class Authentication:
     """Turns the bearer token into a `Caller` by the token's signature and the published session state.
 
-    A failure is kept, and raised only where somebody must be known: public routes do not look at tokens.
+    Of the account's principals those count that the policy names for its role. A failure is kept, and raised only where somebody must be known: public routes do not look at tokens.
     """
 
-    def __init__(self, app: ASGIApp, *, tokens: TokenVerifier, sessions: SessionDirectory) -> None:
+    def __init__(
+        self, app: ASGIApp, *, tokens: TokenVerifier, sessions: SessionDirectory, policy: AccessPolicy
+    ) -> None:
         self.app = app
         self._tokens = tokens
         self._sessions = sessions
+        self._policy = policy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         facts = facts_of(scope)
@@ -104,7 +108,8 @@ class Authentication:
         roles = [p.removeprefix("role:") for p in state.principals if p.startswith("role:")]
         if user not in state.principals or len(roles) != 1:
             raise TokenRefused("subject")
-        return Caller(str(claims.subject), roles[0], state.principals, str(claims.session))
+        principals = counting(state.principals, self._policy.kinds(roles[0]))
+        return Caller(str(claims.subject), roles[0], principals, str(claims.session))
 
 
 class Admission:
@@ -135,7 +140,7 @@ class Admission:
         await self._audit.record(
             AuditEntry(
                 action="E",
-                event="access.denied",
+                event=AuditEvent.ACCESS_DENIED,
                 outcome="denied",
                 actor=f"user:{caller.user_id}",
                 role=caller.role,

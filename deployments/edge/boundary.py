@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from deployments.edge.context import address, request_id
 from deployments.edge.problems import from_error, internal_error
 from deployments.edge.route_table import Duration, facts_of
+from domain.audit import AuditEvent
 from domain.errors import MedsearchError, Unavailable
 from stores.ports import AuditEntry, AuditLog
 
@@ -94,7 +95,7 @@ class RefusalAudit:
         return await self.app(scope, receive, recorded)
 
 
-def _refusal(event: str, scope: Scope) -> AuditEntry:
+def _refusal(event: AuditEvent, scope: Scope) -> AuditEntry:
     user = scope.get("medsearch.user")
     return AuditEntry(
         action="C",

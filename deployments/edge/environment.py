@@ -9,7 +9,8 @@ from config.secrets import SecretStore
 from config.settings import Settings
 from deployments.edge.token_verifier import TokenVerifier
 from stores.audit import PostgresAudit
-from stores.ports import AuditLog, RateLimiter, SessionDirectory
+from stores.keyring import SecretKeys
+from stores.ports import AuditLog, Keys, RateLimiter, SessionDirectory
 from stores.postgres import Postgres
 from stores.rate_limits import WindowRateLimiter
 from stores.sessions import PostgresSessionDirectory
@@ -26,6 +27,7 @@ class Edge:
     audit: AuditLog
     limiter: RateLimiter
     tokens: TokenVerifier
+    keys: Keys
 
 
 def open_edge(settings: Settings, secrets: SecretStore) -> Edge:
@@ -40,8 +42,9 @@ def open_edge(settings: Settings, secrets: SecretStore) -> Edge:
         audit=PostgresAudit.of(settings, secrets),
         limiter=WindowRateLimiter.of(settings, secrets),
         tokens=TokenVerifier(
-            settings.jwks_path, issuer=settings.auth.issuer, audience=settings.auth.audience
+            settings.jwks_path, issuer=settings.token_issuer, audience=settings.auth.audience
         ),
+        keys=SecretKeys.of(settings, secrets),
     )
 
 

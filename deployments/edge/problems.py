@@ -19,6 +19,7 @@ from deployments.edge.headers import SECURITY_HEADERS
 from domain import errors
 
 STATUS: dict[type[errors.MedsearchError], int] = {
+    errors.BadLink: 400,
     errors.Invalid: 422,
     errors.Unauthenticated: 401,
     errors.Forbidden: 403,

@@ -16,6 +16,8 @@ from fastapi.routing import APIRoute
 from starlette.routing import Match
 from starlette.types import Scope
 
+from domain.audit import AuditEvent
+
 SCOPE_KEY = "medsearch.route"
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
@@ -38,7 +40,7 @@ class RouteFacts:
     duration: Duration
     json_body: bool
     query_names: frozenset[str]
-    audited: str | None
+    audited: AuditEvent | None
     """Event under which refused input is audited."""
     counted: bool
     """Counts against the rate limit."""
@@ -56,7 +58,7 @@ def stream(endpoint: Endpoint) -> Endpoint:
     return endpoint
 
 
-def audit_refusals(event: str) -> Callable[[Endpoint], Endpoint]:
+def audit_refusals(event: AuditEvent) -> Callable[[Endpoint], Endpoint]:
     """Mark a route whose refused input is audited as `event`."""
 
     def mark(endpoint: Endpoint) -> Endpoint:

@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
-from deployments.auth.routes import router as accounts
+from deployments.auth.parts import PARTS
 from deployments.documents.routes import router as documents
 from deployments.edge.schemas import Problem
 from deployments.processing.routes import router as processing
@@ -26,7 +26,12 @@ Log in with `POST /api/v1/auth/login`, press **Authorize** and paste the access 
 
 def slice_routers() -> list[APIRouter]:
     """The routers of all slices; importing them opens nothing."""
-    return [accounts, documents, search, processing]
+    return [
+        *(part.router for part in PARTS),
+        documents,
+        processing,
+        search,
+    ]
 
 
 def merged_openapi(routers: list[APIRouter]) -> dict[str, Any]:

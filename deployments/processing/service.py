@@ -11,6 +11,7 @@ from deployments.edge.cursors import CursorSigner
 from deployments.edge.schemas import Page
 from deployments.processing.schemas import JobView, Stats
 from domain.access import Caller
+from domain.audit import AuditEvent
 from domain.lifecycle import Status
 from stores.job_reports import JobReports
 from stores.jobs import JobStore
@@ -61,13 +62,13 @@ class ProcessingService:
 
     async def retry(self, caller: Caller, document_id: UUID) -> None:
         """Take the document out of quarantine; raises `NotFound`, or `Conflict` when it is not there."""
-        await self._jobs.requeue(document_id, self._record(caller, "processing.retry", document_id))
+        await self._jobs.requeue(document_id, self._record(caller, AuditEvent.PROCESSING_RETRY, document_id))
 
     async def pause(self, caller: Caller, *, paused: bool) -> None:
-        event = "processing.pause" if paused else "processing.resume"
+        event = AuditEvent.PROCESSING_PAUSE if paused else AuditEvent.PROCESSING_RESUME
         await self._jobs.pause(paused, self._record(caller, event))
 
-    def _record(self, caller: Caller, event: str, document_id: UUID | None = None) -> dict[str, Any]:
+    def _record(self, caller: Caller, event: AuditEvent, document_id: UUID | None = None) -> dict[str, Any]:
         return self._audit.seal(
             AuditEntry(
                 action="E",

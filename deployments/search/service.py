@@ -24,6 +24,7 @@ from deployments.search.ranking import Ranking
 from deployments.search.schemas import FusionUsed, Hit, Mode, SearchAnswer, SearchRequest, Total
 from deployments.search.windowed import WindowPaging
 from domain.access import Caller, within_scope
+from domain.audit import AuditEvent
 from domain.events import Event, EventType
 from domain.ids import new_id
 from domain.search import AccessFilter
@@ -128,7 +129,7 @@ def _audit_entry(request: SearchRequest, caller: Caller, hits: list[Hit]) -> Aud
     )
     return AuditEntry(
         action="E",
-        event=EventType.SEARCH_PERFORMED,
+        event=AuditEvent.SEARCH_PERFORMED,
         outcome="success",
         actor=f"user:{caller.user_id}",
         role=caller.role,

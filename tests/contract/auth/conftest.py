@@ -8,26 +8,26 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from config.account_settings import AuthSettings, LoginSettings, PasswordSettings
 from config.secrets import SecretStore
-from config.settings import AuthSettings, HttpSettings, PasswordSettings, Settings
+from config.settings import HttpSettings, Settings
 from deployments.auth.app import build_app
-from deployments.auth.throttle import LoginLimits
 from tests.contract.auth.people import Person, client_of
 
-ROOMY = LoginLimits(identifier=10, address=100_000, everybody=100_000)
+ROOMY = LoginSettings(address_attempts=100_000, everybody_attempts=100_000)
 """Limits of addresses and of all together do not get in the way of tests that share an address."""
 
 
 @pytest.fixture(scope="session")
 def quick(settings: Settings) -> Settings:
     """Cheap hashes and no request limit, so that tests with hundreds of requests are quick."""
-    cheap = AuthSettings(password=PasswordSettings(argon2_memory_kib=64, argon2_time=1))
+    cheap = AuthSettings(password=PasswordSettings(argon2_memory_kib=64, argon2_time=1), login=ROOMY)
     return settings.model_copy(update={"auth": cheap, "http": HttpSettings(rate_limit_per_minute=1_000_000)})
 
 
 @pytest.fixture(scope="session")
 async def app(quick: Settings, secrets: SecretStore) -> AsyncIterator[FastAPI]:
-    application = build_app(quick, secrets, login_limits=ROOMY)
+    application = build_app(quick, secrets)
     async with application.router.lifespan_context(application):
         yield application
 

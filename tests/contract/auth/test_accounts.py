@@ -54,7 +54,7 @@ async def test_a1_a_doctor_by_registration_has_no_professional_right(
     person = await arrive()
     keys = PublicKeys.parse(quick.jwks_path.read_bytes())
     token = person.tokens["access_token"].encode()
-    claims = verify(token, keys, issuer="medsearch", audience="medsearch-api", now=_now())
+    claims = verify(token, keys, issuer=quick.token_issuer, audience="medsearch-api", now=_now())
     assert claims.role == "patient"
     assert await principals(quick, secrets, claims.session) == {f"user:{claims.subject}", "role:patient"}
 

@@ -13,15 +13,17 @@ import pytest
 from fastapi import FastAPI
 from redis.asyncio import Redis
 
+from config.policy import AccessPolicy
 from config.secrets import SecretStore
 from config.settings import Settings
 from deployments.auth.app import build_app
-from deployments.auth.throttle import LoginLimits
+from domain.access import counting
 from domain.tokens import PublicKeys, verify
 from stores.postgres import Postgres
 from stores.redis import open_redis
 from tests.contract.auth.people import Person, client_of, on_accounts, principals, provision
 
+POLICY = AccessPolicy.load()
 Arrive = Callable[[], Awaitable[Person]]
 HELD_BACK = 0.35
 """Seconds after which a rotated token shown again is a copy in other hands."""
@@ -174,8 +176,9 @@ async def test_a_session_ends_after_its_time(
 
 @pytest.fixture(scope="module")
 async def limited(quick: Settings, secrets: SecretStore) -> AsyncIterator[FastAPI]:
-    limits = LoginLimits(identifier=10, address=30, everybody=100_000)
-    application = build_app(quick, secrets, login_limits=limits)
+    login = quick.auth.login.model_copy(update={"address_attempts": 30})
+    auth = quick.auth.model_copy(update={"login": login})
+    application = build_app(quick.model_copy(update={"auth": auth}), secrets)
     async with application.router.lifespan_context(application):
         yield application
 
@@ -254,7 +257,9 @@ async def test_principals_follow_from_role_and_relations(
     await asyncio.sleep(0.6)
     assert (await person.login()).status_code == 200
     found = await principals(quick, secrets, _session(quick, person))
-    assert found == expected | {f"user:{user}", f"role:{role}"}
+    assert counting(found, POLICY.kinds(role)) == expected | {f"user:{user}", f"role:{role}"}
+    assert found >= {"department:cardiology", "self:LAB|1", "treating:LAB|2"}
+    assert "treating:LAB|3" not in found
 
 
 async def test_provisioning_twice_is_one_account(
@@ -275,7 +280,7 @@ def _session(settings: Settings, person: Person) -> UUID:
     keys = PublicKeys.parse(settings.jwks_path.read_bytes())
     token = person.tokens["access_token"].encode()
     now = datetime.now(UTC).timestamp()
-    return verify(token, keys, issuer="medsearch", audience="medsearch-api", now=now).session
+    return verify(token, keys, issuer=settings.token_issuer, audience="medsearch-api", now=now).session
 
 
 async def _outbox_audit(

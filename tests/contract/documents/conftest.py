@@ -27,6 +27,7 @@ from domain.errors import Unavailable
 from domain.ids import new_id
 from domain.tokens import Claims, SigningKey
 from stores.audit import PostgresAudit
+from stores.keyring import SecretKeys
 from stores.ports import Allowance, AuditEntry, SessionState
 from stores.postgres import connect, database
 from tests.contract.documents.processed import Processing, processing_of
@@ -189,6 +190,7 @@ async def open_world(settings: Settings, secrets: SecretStore, folder: Path) -> 
         audit=audit,
         limiter=NoLimit(),
         tokens=TokenVerifier(jwks, issuer="medsearch", audience="medsearch-api"),
+        keys=SecretKeys.of(settings, secrets),
     )
     owner = await connect(database(settings, "document", OWNER), secrets)
     trail = await connect(database(settings, "audit", OWNER), secrets)

@@ -9,16 +9,16 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from cryptography.exceptions import InvalidTag
 
 from config.secrets import SecretStore
 from config.settings import Settings
+from domain.audit import AuditEvent
 from domain.errors import Unavailable
 from domain.ids import new_id
 from stores import outbox
-from stores.audit import FIELD_KEY, PostgresAudit, opened
-from stores.field_cipher import FieldCipher, Sealed
-from stores.ports import AuditEntry
+from stores.audit import PostgresAudit, opened
+from stores.keyring import SecretKeys
+from stores.ports import AuditEntry, SealBroken, Sealed
 from stores.postgres import Postgres
 
 DOCUMENTS = (new_id(), new_id())
@@ -27,7 +27,7 @@ DOCUMENTS = (new_id(), new_id())
 def entry(**changes: object) -> AuditEntry:
     values = {
         "action": "R",
-        "event": "search.performed",
+        "event": AuditEvent.SEARCH_PERFORMED,
         "outcome": "success",
         "actor": "user:1",
         "role": "doctor",
@@ -60,7 +60,7 @@ async def stored(owner: Postgres, request_id: str) -> list[asyncpg.Record]:
 
 
 async def test_a_record_is_stored_with_its_secret_fields_sealed(
-    audit: PostgresAudit, owner: Postgres, secrets: SecretStore
+    audit: PostgresAudit, owner: Postgres, settings: Settings, secrets: SecretStore, tmp_path: Path
 ) -> None:
     given = entry()
     await audit.record(given)
@@ -73,14 +73,61 @@ async def test_a_record_is_stored_with_its_secret_fields_sealed(
     }
     assert {name: row[name] for name in plain} == plain
     assert "Smith" not in str(dict(row))
-    cipher = FieldCipher(FIELD_KEY, secrets.resolve(FIELD_KEY).get_secret_value())
+    keys = SecretKeys.of(settings, secrets)
     sealed = Sealed(row["sealed"], row["nonce"], row["key_name"])
-    assert sealed.key_name == FIELD_KEY
-    assert opened(cipher, row["id"], sealed) == ("pneumonia Smith\x00\ud800", {"title": "Letter about Smith"})
-    with pytest.raises(InvalidTag):
-        opened(cipher, new_id(), sealed)
-    with pytest.raises(InvalidTag):
-        opened(FieldCipher(FIELD_KEY, "another secret"), row["id"], sealed)
+    assert sealed.key_name == "audit-field-key"
+    assert opened(keys, row["id"], sealed) == ("pneumonia Smith\x00\ud800", {"title": "Letter about Smith"})
+    with pytest.raises(SealBroken):
+        opened(keys, new_id(), sealed)
+    others = SecretKeys.of(Settings(data_dir=tmp_path), SecretStore(tmp_path))
+    with pytest.raises(SealBroken):
+        opened(others, row["id"], sealed)
+
+
+async def test_patients_are_those_of_the_act_and_of_what_was_shown(
+    audit: PostgresAudit, owner: Postgres
+) -> None:
+    given = entry(patients=("LAB|9", "LAB|7", "LAB|9"))
+    await audit.record(given)
+    (row,) = await stored(owner, given.request_id)
+    assert (row["patient"], row["patients"]) == ("LAB|7", ["LAB|7", "LAB|9"])
+
+
+async def test_an_outbox_row_of_an_older_version_is_taken(audit: PostgresAudit, owner: Postgres) -> None:
+    given = entry()
+    body = audit.seal(given)
+    del body["patients"]
+    await audit.insert_sealed(UUID(body["id"]), body)
+    (row,) = await stored(owner, given.request_id)
+    assert row["patients"] == ["LAB|7"]
+
+
+ROLES = {
+    "audit-reader": {("audit_record", "SELECT"), ("audit_link", "SELECT"), ("audit_head", "SELECT")},
+    "audit-sealer": {
+        ("audit_record", "SELECT"),
+        *((table, act) for table in ("audit_link", "audit_head") for act in ("SELECT", "INSERT")),
+    },
+    "audit": {("audit_record", "INSERT")},
+}
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_each_role_may_do_its_own_and_nothing_else(
+    settings: Settings, secrets: SecretStore, role: str
+) -> None:
+    db = Postgres.of(settings, secrets, "audit", role)
+    async with db.connection() as connection:
+        rows = await connection.fetch(
+            """
+            SELECT c.relname, act FROM pg_class c,
+                   unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) act
+            WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'
+              AND has_table_privilege(c.oid, act)
+            """
+        )
+    await db.close()
+    assert {(row["relname"], row["act"]) for row in rows} == ROLES[role]
 
 
 async def test_rows_carry_their_transaction(audit: PostgresAudit, owner: Postgres) -> None:
@@ -123,7 +170,7 @@ async def test_the_application_can_do_nothing_but_insert(audit: PostgresAudit, s
 async def test_the_outbox_way_inserts_once(
     audit: PostgresAudit, owner: Postgres, settings: Settings, secrets: SecretStore
 ) -> None:
-    given = entry(event="document.deleted", action="D")
+    given = entry(event=AuditEvent.DOCUMENT_DELETE, action="D")
     sealed = audit.seal(given)
     db = Postgres.of(settings, secrets, "auth")
     async with db.transaction() as connection:

@@ -19,6 +19,7 @@ from domain.ids import new_id
 from domain.jobs import Failure, Lane, Stage
 from domain.tokens import Claims, SigningKey
 from stores.audit import PostgresAudit
+from stores.keyring import SecretKeys
 from stores.ports import Allowance, SessionState
 from stores.workers import WorkerStore
 
@@ -60,7 +61,16 @@ async def client(settings, secrets, jobs, tmp_path) -> AsyncIterator[Client]:
     jwks.write_text(json.dumps({"keys": [key.public_jwk()]}))
     audit = PostgresAudit.of(settings, secrets)
     tokens = TokenVerifier(jwks, issuer="medsearch", audience="medsearch-api")
-    edge = Edge(settings, secrets, AccessPolicy.load(), sessions, audit, NoLimit(), tokens)
+    edge = Edge(
+        settings,
+        secrets,
+        AccessPolicy.load(),
+        sessions,
+        audit,
+        NoLimit(),
+        tokens,
+        SecretKeys.of(settings, secrets),
+    )
     app = build_app(settings, secrets, edge=edge)
     opened: list[httpx.AsyncClient] = []
 

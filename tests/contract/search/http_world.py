@@ -25,6 +25,7 @@ from domain.search import PutDocument
 from domain.tokens import Claims, SigningKey
 from models.query import ConceptNames
 from stores.audit import PostgresAudit
+from stores.keyring import SecretKeys
 from stores.ports import SearchIndex, SessionState
 from stores.postgres import Postgres
 from stores.visibility import PostgresVisibility, Visible
@@ -110,7 +111,16 @@ async def open_world(
     (folder / "jwks.json").write_text(json.dumps({"keys": [key.public_jwk()]}))
     sessions, audit = Sessions(), SwitchableAudit(PostgresAudit.of(settings, secrets))
     tokens = TokenVerifier(folder / "jwks.json", issuer="medsearch", audience="medsearch-api")
-    edge = Edge(settings, secrets, AccessPolicy.load(), sessions, audit, NoLimit(), tokens)
+    edge = Edge(
+        settings,
+        secrets,
+        AccessPolicy.load(),
+        sessions,
+        audit,
+        NoLimit(),
+        tokens,
+        SecretKeys.of(settings, secrets),
+    )
     encoder = WordEncoder()
     app = build_app(settings, secrets, edge=edge, index=index, encoder=encoder, names=names)
     database = Postgres.of(settings, secrets, "search")

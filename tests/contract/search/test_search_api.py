@@ -15,8 +15,9 @@ from config.secrets import SecretStore
 from config.settings import Settings
 from domain.ids import new_id
 from domain.text import AssertionLabel
-from stores.audit import FIELD_KEY, opened
-from stores.field_cipher import FieldCipher, Sealed
+from stores.audit import opened
+from stores.keyring import SecretKeys
+from stores.ports import Sealed
 from stores.postgres import connect, database
 from stores.visibility import Visible
 from tests.contract.search.http_world import Searcher, SearchWorld
@@ -261,8 +262,8 @@ async def test_search_is_audited_encrypted_before_the_answer(
     assert row["document_ids"] == ids(answer)
     assert set(row["document_ids"]) == set(known)
     assert b"fever" not in row["sealed"]
-    cipher = FieldCipher(FIELD_KEY, secrets.resolve(FIELD_KEY).get_secret_value())
-    query, names = opened(cipher, row["id"], Sealed(row["sealed"], row["nonce"], row["key_name"]))
+    keys = SecretKeys.of(settings, secrets)
+    query, names = opened(keys, row["id"], Sealed(row["sealed"], row["nonce"], row["key_name"]))
     assert query == "fever"
     assert json.loads(names["request"])["filters"] == {"document_type": ["clinic_note"]}
 

@@ -6,8 +6,10 @@ from typing import get_args
 
 import pytest
 
-from config.policy import AccessPolicy
+from config.account_settings import Role
+from config.policy import PRINCIPAL_KINDS, AccessPolicy
 from deployments.auth.schemas import RequestableRole
+from domain.access import KINDS
 
 POLICY = AccessPolicy.load()
 PEOPLE = (
@@ -23,6 +25,7 @@ PEOPLE = (
 
 TABLE = {
     "profile.self": "own own own own own own own own",
+    "apikey.manage": "own own own own own own own own",
     "document.upload": "own all all - all - - -",
     "document.upload_for_others": "- - - - all - - -",
     "document.version": "own readable readable - blind - - -",
@@ -34,11 +37,17 @@ TABLE = {
     "breakglass.start": "- - all - - - - -",
     "document.share": "- - own - - - department -",
     "document.delete": "- - own - reasoned - department -",
+    "account.read": "- - - - - - department all",
     "role.approve": "- - - - - - department others",
+    "role.assign": "- - - - - - - others",
     "account.suspend": "- - - - - - department others",
+    "account.unlock": "- - - - - - department others",
+    "account.departments": "- - - - - - - others",
+    "account.own_record": "- - - - - - department others",
     "treatment.manage": "- - - - - - department others",
     "audit.own": "own - - - - - - -",
     "audit.read": "- - - - - all - -",
+    "audit.export": "- - - - - all - -",
     "audit.figures": "- - - - - all - figures",
     "processing.view": "- - - - all - - blind",
     "processing.operate": "- - - - all - - blind",
@@ -53,6 +62,31 @@ TABLE = {
 def test_the_whole_table() -> None:
     shown = {name: " ".join(POLICY.scope(role, name) or "-" for role in PEOPLE) for name in POLICY.table}
     assert shown == TABLE
+
+
+COUNTING = {
+    "user": "yes yes yes yes yes yes yes yes",
+    "role": "yes yes yes yes yes yes yes yes",
+    "self": "yes yes yes - yes yes yes yes",
+    "department": "- yes yes - - - yes -",
+    "treating": "- yes yes - - - - -",
+    "breakglass": "- - yes - - - - -",
+}
+"""Which principals count for whom, by hand as well."""
+
+
+def test_which_principals_count() -> None:
+    shown = {
+        kind: " ".join("yes" if kind in POLICY.kinds(role) else "-" for role in PEOPLE) for kind in COUNTING
+    }
+    assert shown == COUNTING
+    assert POLICY.kinds("service") == {"user", "role"}
+    assert POLICY.kinds("nobody") == frozenset()
+
+
+def test_the_words_are_those_of_the_code() -> None:
+    assert POLICY.roles == get_args(Role) == tuple(POLICY.principals)
+    assert set(COUNTING) == KINDS == PRINCIPAL_KINDS
 
 
 def test_a_service_may_load_in_bulk_and_nothing_else() -> None:
@@ -80,9 +114,11 @@ def test_requestable_roles_are_those_of_the_registration() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "{roles: [a], requestable: [], permissions: {x: {b: all}}}",
-        "{roles: [a], requestable: [], permissions: {x: {a: everything}}}",
-        "{roles: [a], requestable: [b], permissions: {}}",
+        "{roles: [a], requestable: [], principals: {}, permissions: {x: {b: all}}}",
+        "{roles: [a], requestable: [], principals: {}, permissions: {x: {a: everything}}}",
+        "{roles: [a], requestable: [b], principals: {}, permissions: {}}",
+        "{roles: [a], requestable: [], principals: {b: [user]}, permissions: {}}",
+        "{roles: [a], requestable: [], principals: {a: [group]}, permissions: {}}",
     ],
 )
 def test_a_policy_with_unknown_words_is_refused(text: str) -> None:

@@ -17,6 +17,7 @@ SOUND: dict[str, Any] = {
         "public_url": "https://search.hospital.example",
         "cors_origins": ("https://portal.hospital.example",),
     },
+    "mail": {"host": "smtp.hospital.example"},
 }
 
 
@@ -34,6 +35,8 @@ def test_a_sound_platform_has_no_problem(tmp_path: Path) -> None:
         ({"ray": {"auth": False}}, "ray.auth"),
         ({"auth": {"demo_accounts": True}}, "auth.demo_accounts"),
         ({"auth": {"verify_email": False}}, "auth.verify_email"),
+        ({"auth": {"oidc": {"x": {"issuer": "http://x.example", "client_id": "m"}}}}, "auth.oidc"),
+        ({"mail": {}}, "mail.host"),
     ],
 )
 def test_each_open_door_is_named(tmp_path: Path, change: dict[str, Any], said: str) -> None:

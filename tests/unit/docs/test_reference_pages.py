@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from cluster.databases import OWNER, READERS
 from config.reference import entries, markdown
+from config.settings import SERVICES
 from domain.events import EventType, Topic
 from domain.jobs import QUARANTINES, REJECTIONS
 from domain.lifecycle import Status
@@ -35,3 +37,8 @@ def test_state_has_its_row(status: Status) -> None:
 @pytest.mark.parametrize("code", [*REJECTIONS, *QUARANTINES])
 def test_reason_is_documented(code: str) -> None:
     assert f"| `{code}` |" in (DOCS / "documents.md").read_text()
+
+
+@pytest.mark.parametrize("account", [OWNER, *SERVICES, *READERS])
+def test_database_role_is_documented(account: str) -> None:
+    assert f"`medsearch_{account.replace('-', '_')}`" in (DOCS / "architecture.md").read_text()

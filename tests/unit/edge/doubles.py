@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from deployments.edge.token_verifier import TokenVerifier
 from domain.errors import Unavailable
 from domain.ids import new_id
 from domain.tokens import Claims, SigningKey
+from stores.keyring import SecretKeys
 from stores.ports import Allowance, AuditEntry, SessionState
 
 
@@ -100,21 +102,23 @@ class Stand:
             sessions=self.sessions,
             audit=self.audit,
             limiter=self.limiter,
-            tokens=TokenVerifier(path, issuer=auth.issuer, audience=auth.audience),
+            tokens=TokenVerifier(path, issuer=self.settings.token_issuer, audience=auth.audience),
+            keys=SecretKeys.of(self.settings, SecretStore(self.settings.secrets_path)),
         )
 
-    def bearer(self, role: str = "doctor", *, version: int = 1, **state: Any) -> dict[str, str]:
-        """The header of somebody with a session; `state` overrides what the directory says of it."""
+    def bearer(
+        self, role: str = "doctor", *, version: int = 1, also: Collection[str] = (), **state: Any
+    ) -> dict[str, str]:
+        """The header of somebody with a session and the principals `also`; `state` overrides what the directory says of it."""
         user, session = new_id(), new_id()
         known = {
             "active": True,
             "token_version": 1,
-            "principals": frozenset({f"user:{user}", f"role:{role}"}),
+            "principals": frozenset({f"user:{user}", f"role:{role}", *also}),
         }
         self.sessions.states[session] = SessionState(**(known | state))
         now = int(time.time())
         claims = Claims(user, session, role, version, now, now + 600, new_id())
         auth = self.settings.auth
-        return {
-            "Authorization": "Bearer " + self.key.issue(claims, issuer=auth.issuer, audience=auth.audience)
-        }
+        issuer = self.settings.token_issuer
+        return {"Authorization": "Bearer " + self.key.issue(claims, issuer=issuer, audience=auth.audience)}

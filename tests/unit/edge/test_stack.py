@@ -42,8 +42,8 @@ async def make(key: str, thing: Thing, flag: bool = False) -> dict[str, Any]:
 
 
 @router.get("/api/v1/mine")
-async def mine(caller: Annotated[Caller, Depends(requires("document.read"))]) -> dict[str, str]:
-    return {"role": caller.role}
+async def mine(caller: Annotated[Caller, Depends(requires("document.read"))]) -> dict[str, Any]:
+    return {"role": caller.role, "principals": sorted(caller.principals)}
 
 
 @router.post("/api/v1/retry")
@@ -367,6 +367,25 @@ async def test_i7_access_never_opens_while_the_directory_or_the_keys_are_away(se
     assert (away.status_code, away.headers["retry-after"]) == (503, "2")
     assert public.status_code == 200
     assert (keyless.status_code, keyless.json()["code"]) == (503, "auth.keys_unavailable")
+
+
+@pytest.mark.parametrize(
+    ("role", "left"),
+    [
+        ("doctor", {"department", "self", "treating", "breakglass"}),
+        ("researcher", set()),
+        ("patient", {"self"}),
+    ],
+)
+async def test_principals_left_over_from_another_role_do_not_count(
+    serve: Open, role: str, left: set[str]
+) -> None:
+    async with serve() as (stand, client):
+        relations = {f"{kind}:LAB|7" for kind in ("department", "self", "treating", "breakglass")}
+        answer = await client.get("/api/v1/mine", headers=stand.bearer(role, also=relations))
+    principals = set(answer.json()["principals"])
+    assert principals & relations == {f"{kind}:LAB|7" for kind in left}
+    assert {kind.partition(":")[0] for kind in principals - relations} == {"user", "role"}
 
 
 async def test_a28_keys_are_read_again_when_they_change(serve: Open) -> None:

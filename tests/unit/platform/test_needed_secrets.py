@@ -4,22 +4,66 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cluster.platform.needed_secrets import SERVICE_KEYS, make_secrets, needed_secrets
+from cluster.platform.needed_secrets import (
+    EDGE_KEY,
+    given_secrets,
+    make_secrets,
+    needed_secrets,
+    service_keys,
+)
 from config.production import production_problems
 from config.secrets import SecretStore
 from config.settings import Settings
-from deployments.auth import signing
 from deployments.edge import cursors
+from domain.keys import Purpose, Ring
 from domain.tokens import SigningKey
-from stores import audit
+from stores.keyring import SecretKeys
 
 PRODUCTION = Settings.model_validate(
-    {"profile": "production", "http": {"public_url": "https://search.hospital.example"}}
+    {
+        "profile": "production",
+        "http": {"public_url": "https://search.hospital.example"},
+        "mail": {"host": "smtp.hospital.example"},
+    }
 )
 
 
 def test_the_keys_of_the_services_are_listed_by_the_names_that_they_use() -> None:
-    assert set(SERVICE_KEYS) == {audit.FIELD_KEY, signing.KEY, cursors.KEY}
+    assert cursors.KEY == EDGE_KEY
+    assert service_keys(Ring()) == {*(purpose.value for purpose in Purpose), "auth-signing-key-2"}
+
+
+def test_the_keys_that_are_needed_follow_the_ring(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    store = SecretStore(settings.secrets_path)
+    keys = SecretKeys.of(settings, store)
+    keys.rotate(Purpose.TOKEN)
+    keys.rotate(Purpose.AUDIT_FIELD)
+    wanted = {name for name in needed_secrets(settings) if Purpose.of(name)}
+    assert wanted == {
+        "account-field-key", "audit-field-key", "audit-field-key-2", "audit-head-key",
+        "auth-signing-key-2", "auth-signing-key-3",
+    }  # fmt: skip
+
+
+def test_what_others_chose_is_asked_for_and_never_made(tmp_path: Path) -> None:
+    provider = {"issuer": "https://login.hospital.example", "client_id": "medsearch"}
+    settings = Settings.model_validate(
+        {
+            **PRODUCTION.model_dump(),
+            "auth": {"oidc": {"hospital": provider}, "demo_accounts": False},
+            "mail": {"host": "smtp.hospital.example", "username": "medsearch"},
+        }
+    )
+    store = SecretStore(tmp_path)
+    make_secrets(settings, store)
+    needed, given = needed_secrets(settings), given_secrets(settings)
+    assert given == ("oidc-hospital", "smtp")
+    problems = production_problems(settings, store, needed, given)
+    assert [name in problem for name, problem in zip(given, problems, strict=True)] == [True, True]
+    for name in given:
+        store.create(name, "short")
+    assert production_problems(settings, store, needed, given) == []
 
 
 def test_servers_of_ones_own_need_no_secret_of_the_embedded_ones() -> None:
@@ -39,5 +83,5 @@ def test_a_made_set_is_complete_fit_for_production_and_made_once(tmp_path: Path)
     made = make_secrets(PRODUCTION, store)
     assert made == list(needed_secrets(PRODUCTION)) == store.names()
     assert production_problems(PRODUCTION, store, needed_secrets(PRODUCTION)) == []
-    assert SigningKey.parse(store.resolve(signing.KEY).get_secret_value())
+    assert SigningKey.parse(store.resolve(Purpose.TOKEN).get_secret_value())
     assert make_secrets(PRODUCTION, store) == []

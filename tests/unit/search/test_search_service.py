@@ -14,6 +14,7 @@ import pytest
 
 from config.settings import SearchSettings
 from deployments.search.schemas import FacetName, FacetScope, Hit, Mode, SearchAnswer, SearchRequest
+from domain.access import Sensitivity
 from domain.errors import Gone, Invalid, Unavailable
 from domain.ids import new_id
 from domain.search import SortKey
@@ -417,8 +418,9 @@ class TestVisibility:
             assert not any(answer.facets.values())
 
     async def test_researchers_see_what_is_deidentified_and_managers_their_own(self, world: World) -> None:
-        own, open_one, _ = await world.put(
+        own, open_one, *_ = await world.put(
             document("fever"),
+            document("fever", access=[], sensitivity=Sensitivity.DEIDENTIFIED),
             document("fever", access=["role:researcher"]),
             document("fever", access=["department:icu"]),
         )

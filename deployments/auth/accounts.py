@@ -1,0 +1,32 @@
+"""The part with accounts and logins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from deployments.auth.logins import LoginService
+from deployments.auth.routes import router
+from deployments.auth.service import AccountService
+from deployments.auth.shared import Part, Shared
+from deployments.auth.tokens import TokenIssuer
+
+
+def services(shared: Shared) -> Mapping[str, object]:
+    settings = shared.settings
+    accounts = AccountService(
+        shared.db,
+        credentials=shared.credentials,
+        trail=shared.trail,
+        verified=not settings.email_verification,
+    )
+    logins = LoginService(
+        shared.db,
+        credentials=shared.credentials,
+        issuer=TokenIssuer(shared.edge.keys, settings),
+        trail=shared.trail,
+        session_seconds=settings.auth.session_seconds,
+    )
+    return {"accounts": accounts, "logins": logins}
+
+
+PART = Part(router, services)

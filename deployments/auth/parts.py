@@ -1,0 +1,10 @@
+"""Every part of the application at `/api/v1`: one line each, sorted. The gateway describes them too."""
+
+from __future__ import annotations
+
+from deployments.auth import (
+    accounts,
+)
+from deployments.auth.shared import Part
+
+PARTS: tuple[Part, ...] = (accounts.PART,)

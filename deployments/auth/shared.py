@@ -1,0 +1,60 @@
+"""What the parts of the authentication application share, and what a part is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from fastapi import APIRouter
+
+from config.secrets import SecretStore
+from config.settings import Settings
+from deployments.auth.credentials import Credentials
+from deployments.auth.hashing import PasswordHasher
+from deployments.auth.throttle import LoginThrottle
+from deployments.auth.trail import AccountTrail
+from deployments.edge.environment import Edge
+from stores.postgres import Postgres
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Built once a replica. `db` is `auth_db`; keys, audit and limits are the edge's."""
+
+    settings: Settings
+    secrets: SecretStore
+    edge: Edge
+    db: Postgres
+    hasher: PasswordHasher
+    trail: AccountTrail
+    throttle: LoginThrottle
+    credentials: Credentials
+
+    @classmethod
+    def of(cls, settings: Settings, secrets: SecretStore, edge: Edge) -> Shared:
+        db = Postgres.of(settings, secrets, "auth")
+        hasher = PasswordHasher(settings.auth)
+        trail = AccountTrail(edge.audit)
+        throttle = LoginThrottle(edge.limiter, secrets, settings.auth.login)
+        credentials = Credentials(
+            db,
+            rules=settings.auth.password,
+            hasher=hasher,
+            throttle=throttle,
+            trail=trail,
+            known_address=timedelta(days=settings.auth.login.known_address_days),
+        )
+        return cls(settings, secrets, edge, db, hasher, trail, throttle, credentials)
+
+    async def close(self) -> None:
+        self.hasher.close()
+        await self.db.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A router and the services that its handlers find in `request.app.state`, by name."""
+
+    router: APIRouter
+    services: Callable[[Shared], Mapping[str, object]]

@@ -1,0 +1,46 @@
+"""The event log and its readers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from domain.events import Event, LoggedEvent, Position, Topic
+
+
+class EventLog(Protocol):
+    """The ordered, durable log that subscribers read from their position."""
+
+    async def append(self, events: Sequence[Event]) -> None:
+        """Add events; one that is already there (same id) is not added again."""
+        ...
+
+    async def read(self, topics: Sequence[Topic], after: Sequence[Position], limit: int) -> list[LoggedEvent]:
+        """Events behind the given positions (a partition without one: from its start), in log order."""
+        ...
+
+    async def wait(
+        self, topics: Sequence[Topic], seconds: float, *, after: Sequence[Position] | None = None
+    ) -> None:
+        """Return when there is something behind `after`, or after `seconds`.
+
+        Without `after`: when something may have been appended from now on.
+        """
+        ...
+
+    async def head(self) -> list[Position]:
+        """The last position of each partition, for measuring lag."""
+        ...
+
+
+class Subscriber(Protocol):
+    """One reader of the event log. `positions` and `handle` work on the subscriber's own database."""
+
+    name: str
+    topics: tuple[Topic, ...]
+
+    async def positions(self) -> list[Position]: ...
+
+    async def handle(self, batch: Sequence[LoggedEvent]) -> None:
+        """Apply effects, event ids and the new position in one transaction; repeating a batch changes nothing."""
+        ...
