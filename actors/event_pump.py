@@ -14,6 +14,9 @@ from stores.ports import EventLog
 WAIT_SECONDS = 1.0
 """Longest sleep without having been woken."""
 
+SETTLE_SECONDS = 0.05
+"""Rest after moving less than a batch: what comes meanwhile moves together, at the price of one transaction."""
+
 FORGET_EVERY_SECONDS = 3600.0
 
 T = TypeVar("T")
@@ -51,7 +54,7 @@ class EventPump:
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_forever("relay", self._relay.run_once, self._relay.wait))
+            tasks.create_task(_forever("relay", self._relay.run_once, self._relay.wait, self._batch))
             for reader in self._readers:
                 tasks.create_task(self._read(reader))
                 tasks.create_task(self._forget(reader))
@@ -61,6 +64,7 @@ class EventPump:
             reader.name,
             lambda: reader.advance(self._log, limit=self._batch),
             lambda seconds: reader.wait(self._log, seconds),
+            self._batch,
         )
 
     async def _forget(self, reader: Reader) -> None:
@@ -70,7 +74,7 @@ class EventPump:
 
 
 async def _forever(
-    name: str, work: Callable[[], Awaitable[int]], wait: Callable[[float], Awaitable[None]]
+    name: str, work: Callable[[], Awaitable[int]], wait: Callable[[float], Awaitable[None]], batch: int
 ) -> None:
     """Work while there is something to do, else wait; an expected error is a pause."""
     while True:
@@ -79,6 +83,8 @@ async def _forever(
             await _attempt(name, lambda: wait(WAIT_SECONDS))
         elif moved is None:
             await asyncio.sleep(WAIT_SECONDS)
+        elif moved < batch:
+            await asyncio.sleep(SETTLE_SECONDS)
 
 
 async def _attempt(name: str, work: Callable[[], Awaitable[T]]) -> T | None:

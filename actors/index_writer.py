@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -40,6 +41,9 @@ from stores.visibility import Visible
 
 MAX_PASSAGES = 20_000
 """A batch ends when it holds so many passages, however few documents they are from."""
+
+MOST_REST_SECONDS = 0.5
+"""After a batch that was not full the writer rests as long as it wrote, so that a commit serves more documents."""
 
 log = structlog.get_logger(__name__)
 
@@ -124,8 +128,12 @@ class IndexWriter:
             try:
                 ready = ready or await self.prepare()
                 await self._jobs.expire()
-                if not await self.write_batch(turn):
+                began = time.monotonic()
+                written = await self.write_batch(turn)
+                if not written:
                     await self._waker.wait(self._poll_seconds, since=heard)
+                elif written < self._batch:
+                    await asyncio.sleep(min(time.monotonic() - began, MOST_REST_SECONDS))
             except Unavailable as error:
                 log.warning("index_writer_waits", reason=error.code)
                 await asyncio.sleep(self._away_seconds)

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from domain.search import Clause
-from domain.text import Span, Term
-from models.analysis import analyse
+from domain.text import Span
+from models.analysis import Piece, pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,13 @@ class Highlighter:
 
     def matches(self, text: str) -> list[Match]:
         """All matches, also overlapping ones, in the order of their start."""
-        terms = analyse(text)
-        return [match for position in range(len(terms)) for match in self._at(terms, position)]
+        terms = pieces(text)
+        return [
+            match
+            for position, (_, stem, _, _) in enumerate(terms)
+            if stem in self._by_first
+            for match in self._at(terms, position)
+        ]
 
     def highlights(self, text: str, *, offset: int = 0) -> list[Span]:
         """Disjoint spans, the longest first where several start, moved by `offset`; a phrase is one span."""
@@ -42,9 +47,9 @@ class Highlighter:
                 reached = match.span.end
         return spans
 
-    def _at(self, terms: Sequence[Term], position: int) -> Iterator[Match]:
-        first = terms[position]
-        for stems, clause in self._by_first.get(first.stem, ()):
+    def _at(self, terms: Sequence[Piece], position: int) -> Iterator[Match]:
+        _, first, start, _ = terms[position]
+        for stems, clause in self._by_first[first]:
             run = terms[position : position + len(stems)]
-            if tuple(term.stem for term in run) == stems:
-                yield Match(Span(first.start, run[-1].end), clause)
+            if tuple(stem for _, stem, _, _ in run) == stems:
+                yield Match(Span(start, run[-1][3]), clause)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
 
 from config.secrets import SecretStore
 from config.settings import Settings
-from tests.elasticsearch import Missing, running_elasticsearch
 from tests.servers import Servers, running_servers
 
 pytest.register_assert_rewrite("tests.contract.conformance")
@@ -29,22 +27,3 @@ def settings(servers: Servers) -> Settings:
 @pytest.fixture(scope="session")
 def secrets(servers: Servers) -> SecretStore:
     return servers.secrets
-
-
-@pytest.fixture(scope="session")
-def elasticsearch_url() -> Iterator[str]:
-    """A real Elasticsearch; without Maven or a JDK its tests are skipped, but fail under CI.
-
-    `MEDSEARCH_TEST_ELASTICSEARCH` names one that runs already.
-    """
-    running = os.environ.get("MEDSEARCH_TEST_ELASTICSEARCH")
-    if running:
-        yield running
-        return
-    try:
-        with running_elasticsearch() as url:
-            yield url
-    except Missing as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))

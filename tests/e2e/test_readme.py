@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 
-from tests.e2e.tour import README, normalised, run, steps
+from tests.e2e.tour import README, Step, normalised, run, steps
 from tests.platform import Platform, running_platform
 
 
@@ -19,9 +22,46 @@ def demo() -> Iterator[Platform]:
 def test_tour_gives_the_shown_answers(demo: Platform) -> None:
     tour = list(steps(README.read_text()))
     assert len(tour) >= 5
-    environment = {**demo.environment, "XDG_CONFIG_HOME": str(demo.settings.data_dir / "home")}
+    environment = terminal(demo)
     for step in tour:
         assert normalised(run(step, environment)) == normalised(step.output), step.command
+
+
+@pytest.mark.elasticsearch
+def test_elasticsearch_gives_the_same_documents_and_counts(demo: Platform, elasticsearch_url: str) -> None:
+    backend = {
+        "SEARCH__BACKEND": "elasticsearch",
+        "SEARCH__ELASTICSEARCH_URLS": json.dumps([elasticsearch_url]),
+        "SEARCH__INDEX_PREFIX": "tour",
+    }
+    with running_platform(AUTH__DEMO_ACCOUNTS="true", **backend) as other:
+        assert found(other) == found(demo)
+
+
+def terminal(platform: Platform) -> Mapping[str, str]:
+    """The environment of a terminal of its own, where nobody is logged in yet."""
+    return {**platform.environment, "XDG_CONFIG_HOME": str(platform.settings.data_dir / "home")}
+
+
+def found(platform: Platform) -> list[tuple[str, int, set[str], Any]]:
+    """Of each search of the tour: total, titles and facets, whatever the order and however many are shown."""
+    answers = []
+    for step in steps(README.read_text()):
+        words = shlex.split(step.command.rpartition("| ")[2])
+        if words[1] != "search":
+            run(step, terminal(platform))
+            continue
+        command = shlex.join([*words, "--json", "--limit", "100", "--facet", "concept"])
+        answer = json.loads(run(Step(command, ""), terminal(platform)))
+        titles = {hit["title"] for hit in answer["hits"]}
+        assert len(titles) == answer["total"]["value"] > 0, command
+        facets = {
+            name: {(one["value"], one.get("assertion"), one["count"]) for one in values}
+            for name, values in answer["facets"].items()
+        }
+        answers.append((step.command, answer["total"]["value"], titles, facets))
+    assert len(answers) >= 3
+    return answers
 
 
 def test_readme_opens_with_the_two_commands() -> None:

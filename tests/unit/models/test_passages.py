@@ -49,7 +49,7 @@ def test_bounds_order_and_completeness(text: str, max_tokens: int, overlap: int)
 
 @given(PROSE)
 def test_without_overlap_nothing_is_said_twice(text: str) -> None:
-    passages = split(text, overlap=0)
+    passages = split(text, max_tokens=64, overlap=0)  # a word longer than that may be cut
     assert " ".join(passage.text for passage in passages).split() == text.split()
 
 
