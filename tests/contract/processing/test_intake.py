@@ -41,6 +41,14 @@ async def test_a_new_version_replaces_the_old_ones_job_under_work(jobs, upload, 
     assert await kinds(reports, document) == [(JobKind.PROCESS, 2, 2)]
 
 
+async def test_a_new_version_leaves_a_revocation_on_its_way_to_the_index(jobs, upload, tell, reports):
+    document = await upload()
+    await tell(EventType.DOCUMENT_ACCESS_CHANGED, document, version=1, revision=2)
+    await upload(document, version=2, revision=3)
+    assert (JobKind.UPDATE, 1, 2) in await kinds(reports, document)
+    assert (JobKind.PROCESS, 2, 3) in await kinds(reports, document)
+
+
 async def test_a_deletion_replaces_everything_and_stays(jobs, upload, tell, reports):
     document = await upload(version=3)
     await tell(EventType.DOCUMENT_METADATA_CHANGED, document, revision=2)
