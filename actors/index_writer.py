@@ -261,6 +261,7 @@ class IndexWriter:
 def _update(state: DocumentState) -> UpdateDocument:
     return UpdateDocument(
         document_id=state.document_id,
+        version=state.version,
         revision=state.revision,
         access=tuple(sorted(effective_principals(state.access))),
         title=state.title or state.filename,

@@ -14,13 +14,14 @@ from actors.index_writer import IndexWriter, pass_by
 from actors.pulses import LeasePulse
 from domain.errors import Unavailable
 from domain.events import EventType
-from domain.jobs import Lease, Stage
+from domain.jobs import Failure, Lease, Stage
 from domain.lifecycle import Status
-from domain.search import DeleteDocument, PutDocument, UpdateDocument
+from domain.search import AccessFilter, DeleteDocument, LexicalQuery, PutDocument, UpdateDocument
 from stores.jobs import JobStore
 from stores.postgres import Postgres
 from stores.visibility import PostgresVisibility
 from tests.contract.processing.world import GENERATION, Documents, MemoryIndex, artefacts_of
+from tests.memory_index import MemoryIndex as SearchableIndex
 from tests.unit.actors.doubles import MemoryBlobs, Waker
 
 WORK = (Stage.EXTRACT, Stage.ANNOTATE, Stage.EMBED)
@@ -189,6 +190,29 @@ async def test_changes_and_deletions_reach_the_index(bench, tell, published):
     assert not [key for key in bench.blobs.content if str(deleted) in key]
     assert [key for key in bench.blobs.content if str(changed) in key]
     assert await outcomes(published, deleted) == ["indexed", "deleted"]
+
+
+async def test_a_revocation_and_a_rejected_version_leave_nothing_to_count(bench, tell):
+    bench.index = SearchableIndex()
+    document = await bench.ready()
+    assert await bench.writer().prepare()
+    await bench.writer().write_batch()
+    assert await counted(bench.index, "user:7") == 1
+    bench.documents.put(document, revision=2, access_list=frozenset({"user:8"}))
+    await tell(EventType.DOCUMENT_ACCESS_CHANGED, document, version=1, revision=2)
+    bench.documents.put(document, version=2, revision=3)
+    await bench.upload(document, version=2, revision=3)
+    [lease] = await bench.jobs.claim(WORK, "worker")
+    await bench.jobs.fail(lease, Failure("encrypted", "password", final=True))
+    await bench.writer().write_batch()
+    assert [await counted(bench.index, reader) for reader in ("user:7", "user:8")] == [0, 0]
+
+
+async def counted(index: SearchableIndex, reader: str) -> int:
+    """Documents in a facet of `reader`."""
+    access = AccessFilter(frozenset({reader}))
+    counts = await index.facets(LexicalQuery(()), access, facets=["document_type"])
+    return sum(one.count for one in counts["document_type"])
 
 
 async def test_artefacts_of_older_versions_go_when_the_new_one_is_in(bench):
