@@ -21,7 +21,7 @@ from actors.stage_worker import Waker, lane_order
 from actors.stages import failure
 from domain.access import effective_principals
 from domain.documents import DocumentState
-from domain.errors import LeaseLost, NotFound, Unavailable
+from domain.errors import LeaseLost, NotFound, StorageFull, Unavailable
 from domain.jobs import Failure, JobKind, Lease, Stage
 from domain.search import (
     DeleteDocument,
@@ -40,6 +40,9 @@ from stores.visibility import Visible
 
 MAX_PASSAGES = 20_000
 """A batch ends when it holds so many passages, however few documents they are from."""
+
+AWAY = (Unavailable, StorageFull)
+"""A store cannot be used now: no document's fault, and counted against none."""
 
 log = structlog.get_logger(__name__)
 
@@ -126,7 +129,7 @@ class IndexWriter:
                 await self._jobs.expire()
                 if not await self.write_batch(turn):
                     await self._waker.wait(self._poll_seconds, since=heard)
-            except Unavailable as error:
+            except AWAY as error:
                 log.warning("index_writer_waits", reason=error.code)
                 await asyncio.sleep(self._away_seconds)
 
@@ -148,7 +151,7 @@ class IndexWriter:
         return True
 
     async def write_batch(self, turn: int = 1) -> int:
-        """Claim and write one batch; the number of jobs claimed. Raises `Unavailable`: a store is away."""
+        """Claim and write one batch; the number of jobs claimed. Raises `Unavailable` or `StorageFull`."""
         leases = await self._jobs.claim([Stage.INDEX], self.name, lanes=lane_order(turn), limit=self._batch)
         if not leases:
             return 0
@@ -156,7 +159,7 @@ class IndexWriter:
             await self._checkpoint("claimed", leases)
             try:
                 await self._write(leases)
-            except Unavailable:
+            except AWAY:
                 await self._postpone(leases)
                 raise
         return len(leases)
@@ -226,7 +229,7 @@ class IndexWriter:
             return group
         try:
             await self._index.write(self._generation.name, [prepared.operation for prepared in group])
-        except Unavailable:
+        except AWAY:
             raise
         except Exception as error:
             log.warning("index_refused", documents=len(group), exc_info=error)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import shutil
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,18 @@ class TestInterruptions:
         await index.write(name, [DeleteDocument(one.id, 3)])
         assert await stored_passages(index, name) == (0, 0)
 
+    @pytest.mark.parametrize("limit", [0, 20_000])
+    async def test_a_disk_that_fails_is_no_documents_fault(self, index: EmbeddedIndex, limit: int) -> None:
+        name = await live(index)
+        await put(index, letter("before"))
+        texts = [" ".join(f"{page}word{n}" for n in range(4_000)) for page in range(5)]
+        with files_up_to(limit), pytest.raises(Unavailable) as caught:
+            await index.write(name, [letter(*texts).put])
+        assert caught.value.code == "search.index_io"
+        assert len(await found(index, everything())) == 1
+        await put(index, letter("after"))
+        assert len(await found(index, everything())) == 2
+
     async def test_a_lost_folder_is_said_and_can_be_made_again(self, index: EmbeddedIndex) -> None:
         name = await live(index)
         await index.close()
@@ -200,6 +213,17 @@ async def stored_passages(index: EmbeddedIndex, generation_name: str) -> tuple[i
     async with index._db.connection() as connection:
         vectors = await connection.fetchval(f'SELECT count(*) FROM generations."{generation_name}"')
     return index._shelves[generation_name].passages.searcher().num_docs, vectors
+
+
+@contextmanager
+def files_up_to(limit: int) -> Iterator[None]:
+    """This process can write no file beyond so many bytes: as on a disk that fails in the middle of a write."""
+    before, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))
 
 
 @asynccontextmanager

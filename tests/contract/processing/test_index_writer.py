@@ -12,7 +12,7 @@ import pytest
 from actors.heart import Heart
 from actors.index_writer import IndexWriter, pass_by
 from actors.pulses import LeasePulse
-from domain.errors import Unavailable
+from domain.errors import StorageFull, Unavailable
 from domain.events import EventType
 from domain.jobs import Failure, Lease, Stage
 from domain.lifecycle import Status
@@ -224,18 +224,21 @@ async def test_artefacts_of_older_versions_go_when_the_new_one_is_in(bench):
     assert {key.split("/")[2] for key in bench.blobs.content} == {"2"}
 
 
-async def test_an_index_that_is_away_costs_no_attempt(bench, reports, rules, published):
+@pytest.mark.parametrize(("trouble", "error"), [("away", Unavailable), ("full", StorageFull)])
+async def test_an_index_that_cannot_be_written_costs_no_attempt(
+    bench, reports, rules, published, trouble, error
+):
     document = await bench.ready()
-    bench.index.away = True
+    setattr(bench.index, trouble, True)
     for _ in range(rules.max_failures + rules.max_lost_leases + 1):
-        with pytest.raises(Unavailable):
+        with pytest.raises(error):
             await bench.writer().write_batch()
         await asyncio.sleep(0.06)
         await bench.jobs.expire()
     [listed] = await reports.page(statuses=(), document_id=document, after=None, limit=9)
     assert (listed.job.state.status, listed.job.failures, listed.job.lost_leases) == (Status.QUEUED, 0, 0)
     assert "index_unavailable" in [event["reason_code"] for event in await published()]
-    bench.index.away = False
+    setattr(bench.index, trouble, False)
     await bench.writer().write_batch()
     assert await outcomes(published, document) == ["indexed"]
 
@@ -299,13 +302,14 @@ async def test_the_first_generation_is_made_and_another_models_one_is_not_touche
     assert refusal.value.code == "index.generation_mismatch"
 
 
-async def test_the_duty_survives_an_index_that_comes_late(bench, published):
+@pytest.mark.parametrize("trouble", ["away", "full"])
+async def test_the_duty_survives_an_index_that_comes_late(bench, published, trouble):
     document = await bench.ready()
-    bench.index.away = True
+    setattr(bench.index, trouble, True)
     duty = asyncio.create_task(bench.writer().run())
     await asyncio.sleep(0.2)
     assert bench.index.documents == {}
-    bench.index.away = False
+    setattr(bench.index, trouble, False)
     async with asyncio.timeout(10):
         while await outcomes(published, document) != ["indexed"]:  # noqa: ASYNC110 - a query
             await asyncio.sleep(0.02)
