@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -121,10 +122,11 @@ class IndexWriter:
 
     async def run(self) -> None:
         """Make sure of the live generation, then write batch after batch; wait for an index that is away."""
-        ready = False
+        alone = ready = False
         for turn in itertools.count(1):
             heard = self._waker.count
             try:
+                alone = alone or await self._take_over()
                 ready = ready or await self.prepare()
                 await self._jobs.expire()
                 if not await self.write_batch(turn):
@@ -132,6 +134,12 @@ class IndexWriter:
             except AWAY as error:
                 log.warning("index_writer_waits", reason=error.code)
                 await asyncio.sleep(self._away_seconds)
+
+    async def _take_over(self) -> bool:
+        """Nobody else leads: what a writer before us held is anybody's, without waiting for its leases to end."""
+        for job in await self._jobs.take_over(Stage.INDEX):
+            log.warning("lease_taken_over", document_id=str(job.document_id), lost_leases=job.lost_leases)
+        return True
 
     async def prepare(self) -> bool:
         """Create and promote the first generation when there is no live one.
@@ -156,11 +164,17 @@ class IndexWriter:
         if not leases:
             return 0
         with self._heart.holding(*leases):
-            await self._checkpoint("claimed", leases)
             try:
+                await self._checkpoint("claimed", leases)
                 await self._write(leases)
             except AWAY:
                 await self._postpone(leases)
+                raise
+            except asyncio.CancelledError:
+                await asyncio.shield(self._give_back(leases))
+                raise
+            except Exception:
+                await self._jobs.release_holder(self.name)
                 raise
         return len(leases)
 
@@ -252,6 +266,12 @@ class IndexWriter:
         away: Failure = failure("index_unavailable")
         for lease in leases:
             await self._settle(self._jobs.postpone(lease, away, self._away_seconds))
+
+    async def _give_back(self, leases: Sequence[Lease]) -> None:
+        """What is not finished when we have to stop; it costs nothing."""
+        with suppress(*AWAY):
+            for lease in leases:
+                await self._settle(self._jobs.release(lease))
 
     async def _settle(self, change: Awaitable[object]) -> None:
         """A job that is not ours any more needs no settling."""

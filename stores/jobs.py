@@ -47,7 +47,8 @@ class JobStore:
         """Up to `limit` jobs for `holder`, none of which anybody else gets.
 
         Changes and deletions first, then lane by lane in the given order; in a lane what is nearest to its
-        end, then the oldest. While claiming is paused, only changes and deletions are given out.
+        end, then the oldest. While claiming is paused, only changes and deletions are given out. A job that lost
+        its lease more than once is given out alone: it may be what ends its holders.
         """
         pace = await self.pace()
         async with self.db.transaction() as connection:
@@ -56,7 +57,8 @@ class JobStore:
                 return []
             now = await job_rows.clock(connection)
             seconds = self.rules.lease_seconds
-            jobs = [job_life.claimed(job_rows.read(row), holder, now, seconds) for row in rows]
+            found = _together([job_rows.read(row) for row in rows])
+            jobs = [job_life.claimed(job, holder, now, seconds) for job in found]
             await job_rows.save(connection, jobs, pace)
         return [job.lease for job in jobs]
 
@@ -142,6 +144,10 @@ class JobStore:
         """Its supervisor saw `holder` die: its leases count as lost, its jobs are anybody's."""
         return await self._lose("status = 'processing' AND holder = $1", holder)
 
+    async def take_over(self, stage: Stage) -> list[Job]:
+        """The only one who works at `stage` begins: leases that others have there count as lost."""
+        return await self._lose("status = 'processing' AND stage = $1", stage.value)
+
     async def expire(self) -> list[Job]:
         """Take back leases that ran out, and wake jobs whose wait is over; the jobs that changed."""
         lost = await self._lose("status = 'processing' AND lease_until <= clock_timestamp()")
@@ -211,6 +217,14 @@ class JobStore:
 
 _QUEUED = "SELECT * FROM job WHERE status = 'queued' AND stage = $1"
 _LOCKED = "ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED"
+
+
+def _together(jobs: Sequence[Job]) -> Sequence[Job]:
+    """As many of the first jobs as may be under one holder."""
+    for place, job in enumerate(jobs):
+        if job.lost_leases > 1:
+            return jobs[: max(place, 1)]
+    return jobs
 
 
 async def _drop(connection: asyncpg.Connection, job_ids: Sequence[UUID]) -> None:

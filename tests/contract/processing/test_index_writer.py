@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -108,6 +110,18 @@ async def outcomes(published, document: UUID) -> list[str]:
     return [e["outcome"] for e in await published() if "outcome" in e and e["document_id"] == str(document)]
 
 
+async def told(published, document: UUID, outcome: str) -> None:
+    """Return when the document's end is published."""
+    async with asyncio.timeout(10):
+        while await outcomes(published, document) != [outcome]:  # noqa: ASYNC110 - a query
+            await asyncio.sleep(0.02)
+
+
+async def ended(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
 async def test_a_batch_goes_to_index_visibility_and_queue_at_once(bench, published):
     documents = [await bench.ready() for _ in range(3)]
     assert await bench.writer().write_batch() == 3
@@ -136,6 +150,62 @@ async def test_f3_a_crash_between_effect_and_acknowledgement_has_one_effect(benc
     assert first.root == again.root
     assert await outcomes(published, document) == ["indexed"]
     assert await bench.visible(document) == (1, 1, False)
+
+
+async def test_f2_a_successor_does_not_wait_for_the_leases_of_a_dead_writer(bench, published):
+    document = await bench.ready()
+    with pytest.raises(Crash):
+        await bench.writer("first", crash_at("written")).write_batch()
+    duty = asyncio.create_task(bench.writer("second").run())
+    await told(published, document, "indexed")
+    await ended(duty)
+
+
+async def test_f18_a_document_that_ends_its_writer_takes_no_neighbour_along(bench, published, reports):
+    good = [await bench.ready() for _ in range(2)]
+    poison = await bench.ready()
+    good += [await bench.ready() for _ in range(2)]
+
+    async def die(_: str, leases: Sequence[Lease]) -> None:
+        if poison in [lease.document_id for lease in leases]:
+            raise Crash
+
+    async with asyncio.timeout(30):
+        while (await reports.stats()).backlog:
+            with suppress(Crash):
+                await bench.writer(checkpoint=die).write_batch()
+            await bench.jobs.take_over(Stage.INDEX)
+    assert await outcomes(published, poison) == ["quarantined"]
+    assert [await outcomes(published, document) for document in good] == [["indexed"]] * 4
+
+
+async def test_a_writer_that_has_to_stop_gives_back_what_it_holds(bench, reports):
+    document = await bench.ready()
+    holding = asyncio.Event()
+
+    async def hold(_: str, __: Sequence[Lease]) -> None:
+        holding.set()
+        await asyncio.Event().wait()
+
+    batch = asyncio.create_task(bench.writer(checkpoint=hold).write_batch())
+    await holding.wait()
+    await ended(batch)
+    [listed] = await reports.page(statuses=(), document_id=document, after=None, limit=9)
+    job = listed.job
+    assert (job.state.status, job.attempt, job.lost_leases) == (Status.QUEUED, 0, 0)
+
+
+async def test_what_a_writer_breaks_on_is_anybodys_and_counted(bench, reports):
+    document = await bench.ready()
+
+    async def states(_: Sequence[UUID]) -> None:
+        raise TypeError
+
+    bench.documents.states = states
+    with pytest.raises(TypeError):
+        await bench.writer().write_batch()
+    [listed] = await reports.page(statuses=(), document_id=document, after=None, limit=9)
+    assert (listed.job.state.status, listed.job.lost_leases) == (Status.QUEUED, 1)
 
 
 async def test_f22_the_access_list_written_is_the_newest(bench):
@@ -310,8 +380,5 @@ async def test_the_duty_survives_an_index_that_comes_late(bench, published, trou
     await asyncio.sleep(0.2)
     assert bench.index.documents == {}
     setattr(bench.index, trouble, False)
-    async with asyncio.timeout(10):
-        while await outcomes(published, document) != ["indexed"]:  # noqa: ASYNC110 - a query
-            await asyncio.sleep(0.02)
-    duty.cancel()
-    await asyncio.gather(duty, return_exceptions=True)
+    await told(published, document, "indexed")
+    await ended(duty)

@@ -208,6 +208,17 @@ async def test_lost_leases_are_counted_apart(jobs, upload, rules):
     assert (job.state.status, job.reason_code) == (Status.QUARANTINED, "lease_lost")
 
 
+async def test_a_suspect_is_given_out_alone(jobs, upload):
+    documents = [await upload() for _ in range(4)]
+    for _ in range(2):
+        leases = [await claim(jobs, holder=name) for name in ("a", "suspect", "b", "c")]
+        await jobs.release_holder("suspect")
+        for lease in (leases[0], *leases[2:]):
+            await jobs.release(lease)
+    batches = [[one.document_id for one in await jobs.claim(WORK, "w", limit=9)] for _ in range(3)]
+    assert batches == [documents[:1], documents[1:2], documents[2:]]
+
+
 async def test_counts_start_anew_with_each_stage(jobs, upload):
     await upload()
     await claim(jobs)
