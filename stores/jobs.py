@@ -65,6 +65,11 @@ class JobStore:
     async def heartbeat(self, leases: Sequence[Lease]) -> list[Lease]:
         """Prolong the leases that are still valid; returns those that are lost."""
         async with self.db.transaction() as connection:
+            await connection.execute(
+                # in the order in which `finish` locks them: an UPDATE alone locks in an order of its own
+                "SELECT FROM job WHERE id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE",
+                [lease.job_id for lease in leases],
+            )
             rows = await connection.fetch(
                 """
                 UPDATE job SET lease_until = clock_timestamp() + make_interval(secs => $4)

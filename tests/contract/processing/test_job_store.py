@@ -143,6 +143,19 @@ async def test_a_holder_frozen_within_a_transaction_keeps_no_row_locked(jobs, up
     await db.close()
 
 
+async def test_a_heartbeat_and_a_batch_that_finishes_do_not_block_each_other(jobs, upload):
+    """As `finish` does, the other one locks the jobs in the order of their ids."""
+    leases = [await claim(jobs) for _ in range(2) if await upload()]
+    await jobs.heartbeat(leases[:1])  # in the table, its row is now behind the other one
+    async with jobs.db.transaction() as finishing:
+        lock = "SELECT FROM job WHERE id = $1 FOR UPDATE"
+        await finishing.execute(lock, leases[0].job_id)
+        beat = asyncio.create_task(jobs.heartbeat(leases[::-1]))
+        await asyncio.sleep(0.3)
+        await finishing.execute(lock, leases[1].job_id)
+    assert await beat == []
+
+
 async def test_heartbeat_keeps_a_lease(jobs, upload, reports, rules):
     document = await upload()
     lease = await claim(jobs)
