@@ -6,12 +6,13 @@ import asyncio
 import resource
 import shutil
 import sys
-from collections.abc import AsyncIterator, Iterator
+import threading
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -21,14 +22,21 @@ from config.settings import Settings
 from domain.errors import Invalid, Unavailable
 from domain.search import DeleteDocument, Filters, Vector
 from stores.postgres import Postgres
-from stores.search.batch import settle
+from stores.search.batch import Indexed, settle
 from stores.search.embedded import EmbeddedIndex
 from stores.search.semantic import SemanticSearch
 from stores.search.shelf import Shelves, Writers
 from stores.search.vectors import Near, VectorTable
 from tests.contract.conformance.crowd import Crowd
-from tests.contract.conformance.letters import ANNA, direction, everything, letter, words
-from tests.contract.conformance.search_index import SearchIndexConformance, found, generation, live, put
+from tests.contract.conformance.letters import ANNA, BERT, direction, everything, letter, words
+from tests.contract.conformance.search_index import (
+    SearchIndexConformance,
+    found,
+    generation,
+    live,
+    put,
+    update,
+)
 
 
 @pytest.fixture
@@ -181,6 +189,33 @@ class TestWriters:
         async with slow._writing:
             assert len(await found(index, words("fever"))) == 1
         await put(index, letter("fever"))
+
+    async def test_f19_a_writer_frozen_over_what_it_read_undoes_no_revocation(
+        self, index: EmbeddedIndex
+    ) -> None:
+        name = await live(index)
+        one = letter("fever", access=("user:anna", "user:bert"))
+        await put(index, one)
+        reading, thaw = threading.Event(), threading.Event()
+
+        class Frozen(Shelves):
+            def indexed(self, documents: Sequence[UUID]) -> dict[UUID, Indexed]:
+                known = super().indexed(documents)
+                reading.set()
+                thaw.wait(30)
+                return known
+
+        old = EmbeddedIndex(index._path, index._db, True)
+        old._shelves[name] = Frozen(index._path / name)
+        late = asyncio.create_task(old.write(name, [one.put]))
+        await asyncio.to_thread(reading.wait, 30)
+        revocation = update(one, revision=2, access=("user:anna",))
+        with pytest.raises(Unavailable):  # else what was read would be the past
+            await index.write(name, [revocation])
+        thaw.set()
+        await late
+        await index.write(name, [revocation])
+        assert await found(index, words("fever"), BERT) == set()
 
     async def test_a_reader_cannot_write(self, index: EmbeddedIndex, reader: EmbeddedIndex) -> None:
         with pytest.raises(Invalid):
