@@ -130,8 +130,9 @@ class PoolSupervisor:
         return alive
 
     async def _settle(self, worker: WorkerRow) -> None:
-        """It ended without saying so: what it held counts as lost."""
+        """It ended without saying so: what it held counts as lost. Should it live after all, it may not go on."""
         del self._watches[worker.name]
+        await self._launcher.kill(worker.name)
         jobs = await self._jobs.release_holder(worker.name)
         await self._workers.move(worker.name, WorkerState.DIED)
         if worker.pool in self._trends:

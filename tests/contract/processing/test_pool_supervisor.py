@@ -43,7 +43,8 @@ class Hall:
         self.drained.append(name)
 
     async def kill(self, name: str) -> None:
-        self.killed.append(name)
+        if name in self.alive:
+            self.killed.append(name)
         self.die(name)
 
     def die(self, name: str) -> None:
@@ -144,6 +145,17 @@ async def test_the_work_of_a_dead_worker_is_anybodys_at_once(bench, upload):
     assert (again.job_id, again.fence, again.attempt) == (lease.job_id, 2, 2)
     [fresh] = [worker.name for worker in await bench.workers.live()]
     assert fresh != name
+
+
+async def test_a_worker_that_is_taken_for_dead_does_not_go_on(bench):
+    supervisor = bench.supervisor()
+    [name] = await bench.turn(supervisor)
+
+    async def ended(_: str) -> None: ...
+
+    bench.hall.ended = ended
+    await bench.turn(supervisor)
+    assert bench.hall.killed == [name]
 
 
 async def test_a_worker_that_stopped_by_itself_is_no_crash(bench):
