@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
+from cluster.databases import OWNER
 from domain.errors import Conflict, LeaseLost, NotFound, Unavailable
 from domain.events import EventType
 from domain.ids import new_id
 from domain.jobs import Failure, JobKind, Lane, Lease, Stage
 from domain.lifecycle import Status
+from stores import job_reports
 from stores.job_reports import JobReports
 from stores.jobs import JobStore
-from stores.postgres import Postgres
+from stores.postgres import Postgres, connect, database
 
 WORK = (Stage.EXTRACT, Stage.ANNOTATE, Stage.EMBED)
 CRASH = Failure("parser_crashed", "stopped")
@@ -333,8 +337,57 @@ async def test_stats_count_by_stage_and_lane(jobs, upload, reports):
     [lease] = await jobs.claim([Stage.INDEX], "writer")
     await jobs.finish([lease])
     stats = await reports.stats()
-    assert (stats.indexed, stats.backlog) == (1, 1)
+    assert (await reports.indexed(), stats.backlog) == (1, 1)
     assert stats.eta_seconds == pytest.approx(300)
     demand = await reports.demand(WORK)
     assert (demand.queued, demand.leased) == (1, 0)
     assert demand.oldest_seconds >= 0
+
+
+async def test_the_oldest_of_any_lane_counts_at_the_stages_asked_for(jobs, upload, reports):
+    await upload()
+    await to_index(jobs)
+    documents = [await upload(), await upload(lane=Lane.BULK)]
+    async with jobs.db.transaction() as connection:
+        await connection.execute("UPDATE job SET created_at = now() - interval '9 minutes'")
+        for document, minutes in zip(documents, (1, 2), strict=True):
+            await connection.execute(
+                "UPDATE job SET created_at = now() - make_interval(mins => $2) WHERE document_id = $1",
+                *(document, minutes),
+            )
+    assert (await reports.demand(WORK)).oldest_seconds == pytest.approx(120, abs=20)
+    assert (await reports.demand([Stage.INDEX])).oldest_seconds == pytest.approx(540, abs=20)
+    assert (await reports.demand([Stage.EMBED])).oldest_seconds == 0
+
+
+async def test_the_supervisors_question_costs_the_same_however_long_the_queue_is(jobs, settings, secrets):
+    """Asked twice a second: rows that it touches, with as many waiting and ended as a bulk load leaves."""
+    owner = await connect(database(settings, "processing", OWNER), secrets)
+    for status, stage, ended, first in (("indexed", None, True, 0), ("queued", "extract", False, 50_000)):
+        await owner.execute(
+            """
+            INSERT INTO job (id, document_id, version, revision, kind, lane, status, stage, finished_at,
+                             blob_key, request_id, sequence)
+            SELECT lpad(to_hex(n + $4), 32, '0')::uuid, gen_random_uuid(), 1, 1, 'process', 'bulk', $1, $2,
+                   CASE WHEN $3 THEN now() END, '', '', n
+            FROM generate_series(1, 20000) AS n
+            """,
+            *(status, stage, ended, first),
+        )
+    await owner.execute("VACUUM ANALYZE job")
+    (plan,) = await owner.fetchval(
+        f"EXPLAIN (ANALYZE, FORMAT JSON) {job_reports._DEMAND}",
+        [stage.value for stage in WORK],
+        job_reports.BACKLOG_CAP,
+        [lane.value for lane in Lane],
+    )
+    await owner.execute("TRUNCATE job")
+    await owner.close()
+    assert max(_rows(plan["Plan"])) <= job_reports.BACKLOG_CAP, plan
+
+
+def _rows(node: dict[str, Any]) -> Iterator[float]:
+    """How many rows each node of a plan read or dropped."""
+    yield (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
+    for inner in node.get("Plans", ()):
+        yield from _rows(inner)
