@@ -28,6 +28,9 @@ from stores.postgres import Postgres
 PACE_SECONDS = 10.0
 """How long a measured pace is believed (it only serves estimates)."""
 
+KEPT_DAYS = 30
+"""How long a deletion is remembered: far longer than an event of the document could still come."""
+
 BOTH_LANES = (Lane.ONLINE, Lane.BULK)
 
 
@@ -159,6 +162,20 @@ class JobStore:
         async with self.db.transaction() as connection:
             where = "status = 'retry_wait' AND ready_at <= clock_timestamp()"
             return lost + await job_rows.change(connection, where, (), job_life.woken, self._pace)
+
+    async def forget(self, days: int = KEPT_DAYS) -> int:
+        """Remove the jobs of documents deleted longer ago than that; how many.
+
+        Those of documents that are there stay: they name the artefacts, and what comes late is told by them.
+        """
+        async with self.db.transaction() as connection:
+            done = await connection.execute(
+                """
+                DELETE FROM job WHERE finished_at < now() - make_interval(days => $1) AND status = 'deleted'
+                """,
+                days,
+            )
+        return int(done.rpartition(" ")[2])
 
     async def requeue(self, document_id: UUID, *records: Mapping[str, Any]) -> list[Job]:
         """Take a document's jobs out of quarantine; sealed audit `records` go with it.

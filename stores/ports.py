@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID
@@ -93,6 +94,13 @@ class EventLog(Protocol):
 
     async def head(self) -> list[Position]:
         """The last position of each partition, for measuring lag."""
+        ...
+
+    async def forget(self, taken: Sequence[Position], older_than: timedelta) -> int:
+        """Drop events older than that; how many. Of the topics in `taken` only those up to the position there.
+
+        Whoever subscribes later begins with what is left.
+        """
         ...
 
 
