@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 from actors.event_pump import EventPump
@@ -201,6 +202,7 @@ def event_pump(settings: Settings, secrets: SecretStore) -> Running:
             visibility_subscription(databases["search"], PostgresDocumentDirectory(reader)),
         ],
         event_log,
+        kept=timedelta(days=settings.events.retention_days),
     )
     office = Leadership(database(settings, "event"), secrets, "event-pump", silence_seconds=15)
 

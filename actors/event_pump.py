@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from typing import Protocol, TypeVar
 
 import structlog
 
 from domain.errors import MedsearchError
+from domain.events import Position, Topic
 from stores.ports import EventLog
 
 WAIT_SECONDS = 1.0
@@ -35,7 +37,9 @@ class Reader(Protocol):
     """A subscriber that advances by itself (`stores.subscriptions.Subscription`)."""
 
     name: str
+    topics: tuple[Topic, ...]
 
+    async def positions(self) -> list[Position]: ...
     async def advance(self, event_log: EventLog, *, limit: int = 100) -> int: ...
     async def wait(self, event_log: EventLog, seconds: float) -> None: ...
     async def forget(self) -> int: ...
@@ -45,19 +49,27 @@ class EventPump:
     """`run` is the duty of the leader: it works until it is cancelled."""
 
     def __init__(
-        self, relay: Mover, readers: Sequence[Reader], event_log: EventLog, *, batch: int = 100
+        self,
+        relay: Mover,
+        readers: Sequence[Reader],
+        event_log: EventLog,
+        *,
+        kept: timedelta,
+        batch: int = 100,
     ) -> None:
         self._relay = relay
         self._readers = tuple(readers)
         self._log = event_log
+        self._kept = kept
         self._batch = batch
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_forever("relay", self._relay.run_once, self._relay.wait, self._batch))
+            tasks.create_task(_hourly("event-log", self._forget_events))
             for reader in self._readers:
                 tasks.create_task(self._read(reader))
-                tasks.create_task(self._forget(reader))
+                tasks.create_task(_hourly(reader.name, reader.forget))
 
     async def _read(self, reader: Reader) -> None:
         await _forever(
@@ -67,10 +79,22 @@ class EventPump:
             self._batch,
         )
 
-    async def _forget(self, reader: Reader) -> None:
-        while True:
-            await _attempt(reader.name, reader.forget)
-            await asyncio.sleep(FORGET_EVERY_SECONDS)
+    async def _forget_events(self) -> int:
+        """Drop from the log what is old, as far as every reader of its topic has taken it."""
+        taken: dict[Topic, int] = {}
+        for reader in self._readers:
+            own = {position.topic: position.offset for position in await reader.positions()}
+            for topic in reader.topics:
+                offset = own.get(topic, 0)
+                taken[topic] = min(offset, taken.get(topic, offset))
+        positions = [Position(topic, 0, offset) for topic, offset in taken.items()]
+        return await self._log.forget(positions, self._kept)
+
+
+async def _hourly(name: str, work: Callable[[], Awaitable[object]]) -> None:
+    while True:
+        await _attempt(name, work)
+        await asyncio.sleep(FORGET_EVERY_SECONDS)
 
 
 async def _forever(

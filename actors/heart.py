@@ -15,7 +15,6 @@ from typing import Protocol
 
 import structlog
 
-from domain.errors import Unavailable
 from domain.jobs import Lease
 
 log = structlog.get_logger(__name__)
@@ -106,8 +105,8 @@ class Heart:
                 try:
                     lost = await pulse.beat(leases)
                     reached = time.monotonic()
-                except Unavailable as error:
-                    log.warning("heartbeat_failed", reason=error.code)
+                except Exception as error:  # noqa: BLE001 - if this thread ended, all leases of the process would
+                    log.warning("heartbeat_failed", reason=getattr(error, "code", type(error).__name__))
                     silent = time.monotonic() - reached
                     lost = leases if silent > self._lease_seconds else []
                 for holding in holdings:

@@ -11,6 +11,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -22,7 +23,7 @@ from actors.stage_worker import Waker, lane_order
 from actors.stages import failure
 from domain.access import effective_principals
 from domain.documents import DocumentState
-from domain.errors import LeaseLost, NotFound, Unavailable
+from domain.errors import LeaseLost, NotFound, StorageFull, Unavailable
 from domain.jobs import Failure, JobKind, Lease, Stage
 from domain.search import (
     DeleteDocument,
@@ -44,6 +45,9 @@ MAX_PASSAGES = 20_000
 
 MOST_REST_SECONDS = 0.5
 """After a batch that was not full the writer rests as long as it wrote, so that a commit serves more documents."""
+
+AWAY = (Unavailable, StorageFull)
+"""A store cannot be used now: no document's fault, and counted against none."""
 
 log = structlog.get_logger(__name__)
 
@@ -122,10 +126,11 @@ class IndexWriter:
 
     async def run(self) -> None:
         """Make sure of the live generation, then write batch after batch; wait for an index that is away."""
-        ready = False
+        alone = ready = False
         for turn in itertools.count(1):
             heard = self._waker.count
             try:
+                alone = alone or await self._take_over()
                 ready = ready or await self.prepare()
                 await self._jobs.expire()
                 began = time.monotonic()
@@ -134,9 +139,15 @@ class IndexWriter:
                     await self._waker.wait(self._poll_seconds, since=heard)
                 elif written < self._batch:
                     await asyncio.sleep(min(time.monotonic() - began, MOST_REST_SECONDS))
-            except Unavailable as error:
+            except AWAY as error:
                 log.warning("index_writer_waits", reason=error.code)
                 await asyncio.sleep(self._away_seconds)
+
+    async def _take_over(self) -> bool:
+        """Nobody else leads: what a writer before us held is anybody's, without waiting for its leases to end."""
+        for job in await self._jobs.take_over(Stage.INDEX):
+            log.warning("lease_taken_over", document_id=str(job.document_id), lost_leases=job.lost_leases)
+        return True
 
     async def prepare(self) -> bool:
         """Create and promote the first generation when there is no live one.
@@ -156,16 +167,22 @@ class IndexWriter:
         return True
 
     async def write_batch(self, turn: int = 1) -> int:
-        """Claim and write one batch; the number of jobs claimed. Raises `Unavailable`: a store is away."""
+        """Claim and write one batch; the number of jobs claimed. Raises `Unavailable` or `StorageFull`."""
         leases = await self._jobs.claim([Stage.INDEX], self.name, lanes=lane_order(turn), limit=self._batch)
         if not leases:
             return 0
         with self._heart.holding(*leases):
-            await self._checkpoint("claimed", leases)
             try:
+                await self._checkpoint("claimed", leases)
                 await self._write(leases)
-            except Unavailable:
+            except AWAY:
                 await self._postpone(leases)
+                raise
+            except asyncio.CancelledError:
+                await asyncio.shield(self._give_back(leases))
+                raise
+            except Exception:
+                await self._jobs.release_holder(self.name)
                 raise
         return len(leases)
 
@@ -234,7 +251,7 @@ class IndexWriter:
             return group
         try:
             await self._index.write(self._generation.name, [prepared.operation for prepared in group])
-        except Unavailable:
+        except AWAY:
             raise
         except Exception as error:
             log.warning("index_refused", documents=len(group), exc_info=error)
@@ -258,6 +275,12 @@ class IndexWriter:
         for lease in leases:
             await self._settle(self._jobs.postpone(lease, away, self._away_seconds))
 
+    async def _give_back(self, leases: Sequence[Lease]) -> None:
+        """What is not finished when we have to stop; it costs nothing."""
+        with suppress(*AWAY):
+            for lease in leases:
+                await self._settle(self._jobs.release(lease))
+
     async def _settle(self, change: Awaitable[object]) -> None:
         """A job that is not ours any more needs no settling."""
         try:
@@ -269,6 +292,7 @@ class IndexWriter:
 def _update(state: DocumentState) -> UpdateDocument:
     return UpdateDocument(
         document_id=state.document_id,
+        version=state.version,
         revision=state.revision,
         access=tuple(sorted(effective_principals(state.access))),
         title=state.title or state.filename,

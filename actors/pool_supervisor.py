@@ -22,6 +22,8 @@ from stores.job_reports import JobReports
 from stores.jobs import JobStore
 from stores.workers import WorkerRow, WorkerState, WorkerStore
 
+TIDY_EVERY_SECONDS = 3600.0
+
 log = structlog.get_logger(__name__)
 
 
@@ -73,6 +75,7 @@ class PoolSupervisor:
         self._silent_seconds = silent_seconds
         self._clock = clock
         self._leading_since = clock()
+        self._tidy_at = clock()
         self._trends = {pool: Trend() for pool in self._pools}
         self._said: dict[str, str] = {}
         self._watches: dict[str, asyncio.Task[None]] = {}
@@ -81,9 +84,9 @@ class PoolSupervisor:
         """Take over the workers there are, then look after all pools turn by turn."""
         self._trends = {pool: Trend() for pool in self._pools}
         self._leading_since = self._clock()
-        await self._workers.forget()
         try:
             while True:
+                await self._tidy()
                 await self.turn()
                 await self._wait()
         finally:
@@ -91,6 +94,13 @@ class PoolSupervisor:
                 watch.cancel()
             await asyncio.gather(*self._watches.values(), return_exceptions=True)
             self._watches.clear()
+
+    async def _tidy(self) -> None:
+        """Now and then, remove what nobody will ask for any more."""
+        if self._clock() >= self._tidy_at:
+            await self._workers.forget()
+            await self._jobs.forget()
+            self._tidy_at = self._clock() + TIDY_EVERY_SECONDS
 
     async def turn(self) -> None:
         """Bury the dead, return what they held, expire leases, decide for each pool and apply it."""
@@ -130,8 +140,9 @@ class PoolSupervisor:
         return alive
 
     async def _settle(self, worker: WorkerRow) -> None:
-        """It ended without saying so: what it held counts as lost."""
+        """It ended without saying so: what it held counts as lost. Should it live after all, it may not go on."""
         del self._watches[worker.name]
+        await self._launcher.kill(worker.name)
         jobs = await self._jobs.release_holder(worker.name)
         await self._workers.move(worker.name, WorkerState.DIED)
         if worker.pool in self._trends:

@@ -13,7 +13,7 @@ from typing import Any
 
 import ray
 import structlog
-from ray.exceptions import RayError
+from ray.exceptions import ActorDiedError, RayError
 
 from actors import composition
 from actors.composition import Running
@@ -123,8 +123,9 @@ class EventPumpActor(_Standing):
 class RayLauncher:
     """Workers as detached, named Ray actors (`actors.pool_supervisor.Launcher`)."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, ask_again_seconds: float = 1.0) -> None:
         self._settings = settings
+        self._ask_again_seconds = ask_again_seconds
 
     async def start(self, name: str, pool: str) -> None:
         rule = self._settings.processing.pools[pool]
@@ -144,12 +145,19 @@ class RayLauncher:
         await asyncio.to_thread(worker.options(**options).remote, self._settings, pool, name)
 
     async def ended(self, name: str) -> None:
-        handle = await self._find(name)
-        if handle is not None:
+        """An actor that cannot be reached may still work: only its death, or the end of its name, is the end."""
+        while True:
             try:
-                await handle.ended.remote()
-            except RayError as error:
+                handle = await self._find(name)
+                if handle is not None:
+                    await handle.ended.remote()
+                return
+            except ActorDiedError as error:
                 log.info("worker_ended", worker=name, how=type(error).__name__)
+                return
+            except RayError as error:
+                log.warning("worker_unheard", worker=name, how=type(error).__name__)
+                await asyncio.sleep(self._ask_again_seconds)
 
     async def drain(self, name: str) -> None:
         handle = await self._find(name)

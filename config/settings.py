@@ -184,6 +184,14 @@ class ProcessingSettings(Section):
         return self
 
 
+class EventSettings(Section):
+    """The event log."""
+
+    retention_days: int = Field(
+        30, ge=1, description="How long events are kept; longer where a subscriber has not taken them yet."
+    )
+
+
 class ModelSettings(Section):
     """Models of the annotate and embed stages and of query embedding."""
 
@@ -299,6 +307,7 @@ class Settings(Section):
     ray: RaySettings = RaySettings()
     auth: AuthSettings = AuthSettings()
     processing: ProcessingSettings = ProcessingSettings()
+    events: EventSettings = EventSettings()
     models: ModelSettings = ModelSettings()
     search: SearchSettings = SearchSettings()
     mail: MailSettings = MailSettings()

@@ -113,21 +113,28 @@ def finished(job: Job, now: datetime) -> Job:
 
 
 def failed(job: Job, failure: Failure, now: datetime, rules: ProcessingSettings) -> Job:
-    """Rejected when the input is at fault; else tried again after a wait, until the failures are spent."""
+    """Rejected when the input is at fault; else tried again after a wait, until the failures are spent.
+
+    Those of a change or deletion never are: while it waits for a person, the index would show too much.
+    """
     job = replace(job, failures=job.failures + 1, reason_code=failure.code)
     if failure.final:
         return _ended(job, step(job.state, Happening.REJECT), now)
-    if job.failures >= rules.max_failures:
+    if job.failures >= rules.max_failures and job.kind is JobKind.PROCESS:
         return _ended(job, step(job.state, Happening.QUARANTINE), now)
-    wait = rules.backoff_seconds[min(job.failures, len(rules.backoff_seconds)) - 1]
-    return _waiting(job, now, wait)
+    return _waiting(job, now, _back_off(job.failures, rules))
 
 
 def lost(job: Job, now: datetime, rules: ProcessingSettings) -> Job:
-    """Its holder died or was silent too long: anybody's again at once, until that happened too often."""
+    """Its holder died or was silent too long: anybody's again at once, until that happened too often.
+
+    Then it waits for a person; a change or deletion waits as after a failure.
+    """
     job = replace(job, lost_leases=job.lost_leases + 1, reason_code="lease_lost")
     if job.lost_leases >= rules.max_lost_leases:
-        return _ended(job, step(job.state, Happening.QUARANTINE), now)
+        if job.kind is JobKind.PROCESS:
+            return _ended(job, step(job.state, Happening.QUARANTINE), now)
+        return _waiting(job, now, _back_off(job.lost_leases, rules))
     return replace(job, state=step(job.state, Happening.RELEASE), holder=None, lease_until=None)
 
 
@@ -164,6 +171,11 @@ def requeued(job: Job) -> Job:
         started_at=None,
         finished_at=None,
     )
+
+
+def _back_off(times: int, rules: ProcessingSettings) -> float:
+    """Seconds to wait after the trouble came `times` times; the last of the settings' waits is the longest."""
+    return rules.backoff_seconds[min(times, len(rules.backoff_seconds)) - 1]
 
 
 def _waiting(job: Job, now: datetime, seconds: float) -> Job:

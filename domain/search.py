@@ -84,10 +84,12 @@ class PutDocument:
 class UpdateDocument:
     """Change access list or metadata of an indexed document, unless it has a higher revision.
 
-    A document that is not in the index stays so: its put brings the metadata of its own time.
+    A document that is not in the index stays so: its put brings the metadata of its own time. One that is there in
+    an older version than `version`, the document's present one, is left to nobody until its put comes.
     """
 
     document_id: UUID
+    version: int
     revision: int
     access: tuple[str, ...]
     title: str

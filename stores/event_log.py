@@ -7,7 +7,8 @@ their offsets: a reader that has seen one will never be shown a smaller one late
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 from config.secrets import SecretStore
 from config.settings import Settings
@@ -18,6 +19,10 @@ from stores.postgres import Postgres
 CHANNEL = "event_log"
 LOCK = 7_305_128_402
 PARTITION = 0
+LAST = 2**63 - 1
+"""No event has a higher offset."""
+
+FORGOTTEN_AT_ONCE = 10_000
 
 
 class PostgresEventLog:
@@ -107,9 +112,47 @@ class PostgresEventLog:
             )
         return [Position(Topic(row["topic"]), PARTITION, row["offset"]) for row in rows]
 
+    async def forget(self, taken: Sequence[Position], older_than: timedelta) -> int:
+        """Drop old events that were taken, some at a time. The last one stays, so that offsets go on rising."""
+        async with self._db.connection() as connection:
+            end = await connection.fetchval(
+                """
+                SELECT coalesce(
+                    (SELECT min("offset") FROM event WHERE appended_at >= now() - $1::interval),
+                    (SELECT max("offset") FROM event)
+                )
+                """,
+                older_than,
+            )
+        bounds = dict.fromkeys(Topic, LAST) | {position.topic: position.offset for position in taken}
+        dropped = FORGOTTEN_AT_ONCE
+        total = 0
+        while dropped == FORGOTTEN_AT_ONCE:
+            dropped = await self._drop(bounds, end)
+            total += dropped
+        return total
+
     async def close(self) -> None:
         await self._listener.close()
         await self._db.close()
+
+    async def _drop(self, bounds: Mapping[Topic, int], end: int | None) -> int:
+        async with self._db.transaction() as connection:
+            done: str = await connection.execute(
+                """
+                DELETE FROM event WHERE "offset" = ANY (ARRAY(
+                    SELECT event."offset" FROM event
+                    JOIN unnest($1::text[], $2::bigint[]) AS taken (topic, position) USING (topic)
+                    WHERE event."offset" <= taken.position AND event."offset" < $3
+                    ORDER BY event."offset" LIMIT $4
+                ))
+                """,
+                [topic.value for topic in bounds],
+                list(bounds.values()),
+                end,
+                FORGOTTEN_AT_ONCE,
+            )
+        return int(done.rpartition(" ")[2])
 
     async def _behind(self, topics: Sequence[Topic], after: Sequence[Position]) -> bool:
         async with self._db.connection() as connection:

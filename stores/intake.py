@@ -1,7 +1,8 @@
 """Processing as a subscriber of document events: from event to job, in one transaction with the position.
 
-A new version replaces the older one's job; a change of metadata or access becomes a small job at the index; a
-deletion replaces whatever there was. What comes too late (an older version, a deleted document) is ignored.
+A new version replaces the older one's processing, never a change that still has to reach the index; a change of
+metadata or access becomes a small job at the index, and so does a new version, which hides the old one there at once;
+a deletion replaces whatever there was. What comes too late (an older version, a deleted document) is ignored.
 """
 
 from __future__ import annotations
@@ -43,9 +44,12 @@ class Intake:
         if await _late(connection, job.document_id, job.version):
             return
         await connection.execute(
-            "DELETE FROM job WHERE document_id = $1 AND version < $2", job.document_id, job.version
+            "DELETE FROM job WHERE document_id = $1 AND kind = 'process' AND version < $2",
+            *(job.document_id, job.version),
         )
         await job_rows.insert(connection, job, await self._jobs.pace())
+        if job.version > 1:
+            await self._change(connection, event)
 
     async def _change(self, connection: asyncpg.Connection, event: Event) -> None:
         job = _job(event, JobKind.UPDATE)

@@ -28,6 +28,9 @@ from stores.postgres import Postgres
 PACE_SECONDS = 10.0
 """How long a measured pace is believed (it only serves estimates)."""
 
+KEPT_DAYS = 30
+"""How long a deletion is remembered: far longer than an event of the document could still come."""
+
 BOTH_LANES = (Lane.ONLINE, Lane.BULK)
 
 
@@ -47,7 +50,8 @@ class JobStore:
         """Up to `limit` jobs for `holder`, none of which anybody else gets.
 
         Changes and deletions first, then lane by lane in the given order; in a lane what is nearest to its
-        end, then the oldest. While claiming is paused, only changes and deletions are given out.
+        end, then the oldest. While claiming is paused, only changes and deletions are given out. A job that lost
+        its lease more than once is given out alone: it may be what ends its holders.
         """
         pace = await self.pace()
         async with self.db.transaction() as connection:
@@ -56,13 +60,19 @@ class JobStore:
                 return []
             now = await job_rows.clock(connection)
             seconds = self.rules.lease_seconds
-            jobs = [job_life.claimed(job_rows.read(row), holder, now, seconds) for row in rows]
+            found = _together([job_rows.read(row) for row in rows])
+            jobs = [job_life.claimed(job, holder, now, seconds) for job in found]
             await job_rows.save(connection, jobs, pace)
         return [job.lease for job in jobs]
 
     async def heartbeat(self, leases: Sequence[Lease]) -> list[Lease]:
         """Prolong the leases that are still valid; returns those that are lost."""
         async with self.db.transaction() as connection:
+            await connection.execute(
+                # in the order in which `finish` locks them: an UPDATE alone locks in an order of its own
+                "SELECT FROM job WHERE id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE",
+                [lease.job_id for lease in leases],
+            )
             rows = await connection.fetch(
                 """
                 UPDATE job SET lease_until = clock_timestamp() + make_interval(secs => $4)
@@ -142,12 +152,30 @@ class JobStore:
         """Its supervisor saw `holder` die: its leases count as lost, its jobs are anybody's."""
         return await self._lose("status = 'processing' AND holder = $1", holder)
 
+    async def take_over(self, stage: Stage) -> list[Job]:
+        """The only one who works at `stage` begins: leases that others have there count as lost."""
+        return await self._lose("status = 'processing' AND stage = $1", stage.value)
+
     async def expire(self) -> list[Job]:
         """Take back leases that ran out, and wake jobs whose wait is over; the jobs that changed."""
         lost = await self._lose("status = 'processing' AND lease_until <= clock_timestamp()")
         async with self.db.transaction() as connection:
             where = "status = 'retry_wait' AND ready_at <= clock_timestamp()"
             return lost + await job_rows.change(connection, where, (), job_life.woken, self._pace)
+
+    async def forget(self, days: int = KEPT_DAYS) -> int:
+        """Remove the jobs of documents deleted longer ago than that; how many.
+
+        Those of documents that are there stay: they name the artefacts, and what comes late is told by them.
+        """
+        async with self.db.transaction() as connection:
+            done = await connection.execute(
+                """
+                DELETE FROM job WHERE finished_at < now() - make_interval(days => $1) AND status = 'deleted'
+                """,
+                days,
+            )
+        return int(done.rpartition(" ")[2])
 
     async def requeue(self, document_id: UUID, *records: Mapping[str, Any]) -> list[Job]:
         """Take a document's jobs out of quarantine; sealed audit `records` go with it.
@@ -211,6 +239,14 @@ class JobStore:
 
 _QUEUED = "SELECT * FROM job WHERE status = 'queued' AND stage = $1"
 _LOCKED = "ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED"
+
+
+def _together(jobs: Sequence[Job]) -> Sequence[Job]:
+    """As many of the first jobs as may be under one holder."""
+    for place, job in enumerate(jobs):
+        if job.lost_leases > 1:
+            return jobs[: max(place, 1)]
+    return jobs
 
 
 async def _drop(connection: asyncpg.Connection, job_ids: Sequence[UUID]) -> None:

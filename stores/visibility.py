@@ -19,6 +19,7 @@ from stores.postgres import Postgres
 from stores.subscriptions import Subscription
 
 SUBSCRIBER = "search-visibility"
+LOCK = 7_305_128_404
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,11 @@ class PostgresVisibility:
 
 
 async def raise_visibility(connection: asyncpg.Connection, rows: Sequence[Visible]) -> None:
-    """As `PostgresVisibility.raise_to`, in the caller's transaction; in order of id against deadlocks."""
+    """As `PostgresVisibility.raise_to`, in the caller's transaction.
+
+    Writers take turns until their transactions end: the subscriber's has its rows in the order of events.
+    """
+    await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
     await connection.executemany(
         """
         INSERT INTO visibility AS known (document_id, version, revision, access, deleted)
@@ -78,10 +83,7 @@ async def raise_visibility(connection: asyncpg.Connection, rows: Sequence[Visibl
                 = (excluded.version, excluded.revision, excluded.access, excluded.deleted)
             WHERE known.revision < excluded.revision
         """,
-        [
-            (row.document_id, row.version, row.revision, list(row.access), row.deleted)
-            for row in sorted(rows, key=lambda row: row.document_id)
-        ],
+        [(row.document_id, row.version, row.revision, list(row.access), row.deleted) for row in rows],
     )
 
 

@@ -108,7 +108,7 @@ class WorkerStore:
         return [WorkerRow(**{**row, "state": WorkerState(row["state"])}) for row in rows]
 
     async def supervised(self, leader: str) -> None:
-        """The supervisor `leader` is at work; forgets what is older than a week."""
+        """The supervisor `leader` is at work."""
         async with self._db.transaction() as connection:
             await connection.execute(
                 "UPDATE supervision SET leader = $1, seen_at = clock_timestamp()", leader

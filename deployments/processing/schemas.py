@@ -59,7 +59,9 @@ class Stats(StrictModel):
     )
 
     @classmethod
-    def of(cls, stats: QueueStats, workers: list[WorkerRow], decisions: list[Decision]) -> Stats:
+    def of(
+        cls, stats: QueueStats, indexed: int, workers: list[WorkerRow], decisions: list[Decision]
+    ) -> Stats:
         return cls(
             paused=stats.paused,
             backlog=stats.backlog,
@@ -75,7 +77,7 @@ class Stats(StrictModel):
                 )
                 for group in stats.waiting
             ],
-            indexed=stats.indexed,
+            indexed=indexed,
             rejected=stats.rejected,
             quarantined=stats.quarantined,
             workers=[

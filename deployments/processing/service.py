@@ -37,8 +37,12 @@ class ProcessingService:
         self._cursors = cursors
 
     async def stats(self) -> Stats:
-        stats = await self._reports.stats()
-        return Stats.of(stats, await self._workers.live(), list(await self._workers.decisions()))
+        return Stats.of(
+            await self._reports.stats(),
+            await self._reports.indexed(),
+            await self._workers.live(),
+            list(await self._workers.decisions()),
+        )
 
     async def jobs(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Protocol
 
 from domain.events import Event, LoggedEvent, Position, Topic
@@ -30,6 +31,13 @@ class EventLog(Protocol):
 
     async def head(self) -> list[Position]:
         """The last position of each partition, for measuring lag."""
+        ...
+
+    async def forget(self, taken: Sequence[Position], older_than: timedelta) -> int:
+        """Drop events older than that; how many. Of the topics in `taken` only those up to the position there.
+
+        Whoever subscribes later begins with what is left.
+        """
         ...
 
 

@@ -97,7 +97,7 @@ def _updated(root: Root, update: UpdateDocument) -> Root:
         stems=" ".join([*title, *text]),
         title_stems=len(title),
         revision=update.revision,
-        access=update.access,
+        access=update.access if root.version >= update.version else (),
         title=update.title,
         document_type=update.document_type,
         department=update.department,

@@ -56,6 +56,8 @@ class ElasticWriting:
 
     async def _passages(self, changes: Sequence[Change]) -> AsyncIterator[Action]:
         """Passages of new versions, and with new filter fields those that the index has. Lazily: vectors are big."""
+        if any(change.after.root and change.passages is None for change in changes):
+            await self._client.indices.refresh(index=self._index)  # once for all that `_stored` will look for
         for change in changes:
             root = change.after.root
             if root is None:
@@ -69,8 +71,7 @@ class ElasticWriting:
                 yield _put(self._index, change, identity, source)
 
     async def _stored(self, root: Root) -> list[mapping.Source]:
-        """The passages of the root's version with its present filter fields."""
-        await self._client.indices.refresh(index=self._index)
+        """The passages of the root's version, as of the last refresh, with its present filter fields."""
         changed = mapping.filter_fields(root)
         key = {"term": {"key": mapping.key(root.document_id, root.version)}}
         found: list[mapping.Source] = []

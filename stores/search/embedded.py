@@ -92,17 +92,20 @@ class EmbeddedIndex:
     async def _write(self, generation: Generation, operations: Sequence[IndexOperation]) -> WriteReport:
         async with self._writing:
             shelves = await self._opened(generation.name)
-            documents = [document_of(operation) for operation in operations]
-            batch = settle(operations, await asyncio.to_thread(shelves.indexed, documents))
-            if batch.changes:
-                writers = await asyncio.to_thread(Writers, shelves)
-                try:
+            writers = await asyncio.to_thread(Writers, shelves)
+            try:  # read only now that nobody else can write: an old leader that was frozen must not act on the past
+                known = await asyncio.to_thread(shelves.indexed, list(map(document_of, operations)))
+                batch = settle(operations, known)
+                if batch.changes:
                     await self._apply(batch.changes, writers, VectorTable(self._db, generation))
-                finally:
-                    await asyncio.to_thread(writers.close)
-                if await asyncio.to_thread(lambda: Reading(shelves).total_passages()) >= GRAPH_FROM:
-                    await VectorTable(self._db, generation).build_graph()
+            finally:
+                await asyncio.to_thread(writers.close)
+            if batch.changes and await self._many(shelves):
+                await VectorTable(self._db, generation).build_graph()
         return WriteReport(len(operations) - len(batch.stale), batch.stale)
+
+    async def _many(self, shelves: Shelves) -> bool:
+        return await asyncio.to_thread(lambda: Reading(shelves).total_passages()) >= GRAPH_FROM
 
     async def _apply(self, changes: Sequence[Change], writers: Writers, vectors: VectorTable) -> None:
         """What a root needs, the root, the removal of what it replaced: see `stores.search.shelf`."""

@@ -7,6 +7,8 @@ Postgres) is written before it, under the slot of its version, and what it repla
 
 from __future__ import annotations
 
+import errno
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +17,13 @@ from uuid import UUID
 
 import tantivy
 
-from domain.errors import Unavailable
+from domain.errors import StorageFull, Unavailable
 from stores.search import records, shelf_documents
 from stores.search.batch import Change, Indexed
 from stores.search.errors import lost
+
+SYSTEM_NUMBER = re.compile(r"(?:os error|code:) (\d+)")
+"""How tantivy's messages, made for people and for programmers, name an error of the system."""
 
 READS_ROOTS = ("high", "low", "version", "revision", "slot")
 
@@ -111,7 +116,7 @@ class Shelves:
 class Writers:
     """The writing side of one generation, for one batch: holds tantivy's locks until closed. Methods block.
 
-    Raises `Unavailable` when another process writes.
+    Raises `Unavailable` when another process writes or the disk fails, `StorageFull` when there is no room.
     """
 
     def __init__(self, shelves: Shelves, *, heap_bytes: int = 30_000_000) -> None:
@@ -128,15 +133,15 @@ class Writers:
                 # by query: delete_documents_by_term never finds a number in an unsigned field
                 self._passages.delete_documents_by_query(tantivy.Query.term_query(self._schema, "slot", slot))
                 for passage in change.passages:
-                    self._passages.add_document(shelf_documents.passage_document(root, slot, passage))
-        self._passages.commit()
+                    _add(self._passages, shelf_documents.passage_document(root, slot, passage))
+        _commit(self._passages)
 
     def put_roots(self, changes: Sequence[Change]) -> None:
         """Make the changes visible, all at once."""
         for change in changes:
             self._roots.delete_documents_by_term("document", change.document_id.hex)
-            self._roots.add_document(shelf_documents.root_document(change))
-        self._roots.commit()
+            _add(self._roots, shelf_documents.root_document(change))
+        _commit(self._roots)
 
     def sweep(self, changes: Sequence[Change]) -> None:
         """Remove passages of versions that are not the documents' own any more."""
@@ -145,7 +150,7 @@ class Writers:
             kept = [tantivy.Query.term_query(self._schema, "slot", slot) for slot in slots([change])]
             clauses = [(tantivy.Occur.Must, theirs), *((tantivy.Occur.MustNot, own) for own in kept)]
             self._passages.delete_documents_by_query(tantivy.Query.boolean_query(clauses))
-        self._passages.commit()
+        _commit(self._passages)
 
     def close(self) -> None:
         """Forget what was not committed, finish merges, release the locks."""
@@ -175,3 +180,31 @@ def _writer(shelf: Shelf, heap_bytes: int) -> tantivy.IndexWriter:
         raise Unavailable(
             "Another process writes to the search index.", code="search.index_locked", retry_after=5
         ) from error
+
+
+def _add(writer: tantivy.IndexWriter, document: tantivy.Document) -> None:
+    """A writer whose thread has died refuses every document; its commit says what it died of."""
+    try:
+        writer.add_document(document)
+    except ValueError:
+        _commit(writer)
+        raise
+
+
+def _commit(writer: tantivy.IndexWriter) -> None:
+    try:
+        writer.commit()
+    except ValueError as error:
+        if known := trouble(str(error)):
+            raise known from error
+        raise
+
+
+def trouble(message: str) -> Unavailable | StorageFull | None:
+    """What tantivy means: trouble of the disk carries the system's number; without one it is the documents' fault."""
+    number = SYSTEM_NUMBER.search(message)
+    if number is None:
+        return None
+    if int(number[1]) in (errno.ENOSPC, errno.EDQUOT):
+        return StorageFull("There is no room for the search index.")
+    return Unavailable("The search index cannot be written.", code="search.index_io", retry_after=5)

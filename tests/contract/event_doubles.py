@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -43,3 +44,6 @@ class FailingLog:
 
     async def head(self) -> list[Position]:
         return await self._inner.head()
+
+    async def forget(self, taken: Sequence[Position], older_than: timedelta) -> int:
+        return await self._inner.forget(taken, older_than)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import shutil
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -20,14 +22,21 @@ from config.settings import Settings
 from domain.errors import Invalid, Unavailable
 from domain.search import DeleteDocument, Filters, Vector
 from stores.postgres import Postgres
-from stores.search.batch import settle
+from stores.search.batch import Indexed, settle
 from stores.search.embedded import EmbeddedIndex
 from stores.search.semantic import SemanticSearch
 from stores.search.shelf import Shelves, Writers
 from stores.search.vectors import Near, VectorTable
 from tests.contract.conformance.crowd import Crowd
-from tests.contract.conformance.letters import ANNA, direction, everything, letter, words
-from tests.contract.conformance.search_index import SearchIndexConformance, found, generation, live, put
+from tests.contract.conformance.letters import ANNA, BERT, direction, everything, letter, words
+from tests.contract.conformance.search_index import (
+    SearchIndexConformance,
+    found,
+    generation,
+    live,
+    put,
+    update,
+)
 
 
 @pytest.fixture
@@ -131,6 +140,18 @@ class TestInterruptions:
         await index.write(name, [DeleteDocument(one.id, 3)])
         assert await stored_passages(index, name) == (0, 0)
 
+    @pytest.mark.parametrize("limit", [0, 20_000])
+    async def test_a_disk_that_fails_is_no_documents_fault(self, index: EmbeddedIndex, limit: int) -> None:
+        name = await live(index)
+        await put(index, letter("before"))
+        texts = [" ".join(f"{page}word{n}" for n in range(4_000)) for page in range(5)]
+        with files_up_to(limit), pytest.raises(Unavailable) as caught:
+            await index.write(name, [letter(*texts).put])
+        assert caught.value.code == "search.index_io"
+        assert len(await found(index, everything())) == 1
+        await put(index, letter("after"))
+        assert len(await found(index, everything())) == 2
+
     async def test_a_lost_folder_is_said_and_can_be_made_again(self, index: EmbeddedIndex) -> None:
         name = await live(index)
         await index.close()
@@ -169,6 +190,33 @@ class TestWriters:
             assert len(await found(index, words("fever"))) == 1
         await put(index, letter("fever"))
 
+    async def test_f19_a_writer_frozen_over_what_it_read_undoes_no_revocation(
+        self, index: EmbeddedIndex
+    ) -> None:
+        name = await live(index)
+        one = letter("fever", access=("user:anna", "user:bert"))
+        await put(index, one)
+        reading, thaw = threading.Event(), threading.Event()
+
+        class Frozen(Shelves):
+            def indexed(self, documents: Sequence[UUID]) -> dict[UUID, Indexed]:
+                known = super().indexed(documents)
+                reading.set()
+                thaw.wait(30)
+                return known
+
+        old = EmbeddedIndex(index._path, index._db, True)
+        old._shelves[name] = Frozen(index._path / name)
+        late = asyncio.create_task(old.write(name, [one.put]))
+        await asyncio.to_thread(reading.wait, 30)
+        revocation = update(one, revision=2, access=("user:anna",))
+        with pytest.raises(Unavailable):  # else what was read would be the past
+            await index.write(name, [revocation])
+        thaw.set()
+        await late
+        await index.write(name, [revocation])
+        assert await found(index, words("fever"), BERT) == set()
+
     async def test_a_reader_cannot_write(self, index: EmbeddedIndex, reader: EmbeddedIndex) -> None:
         with pytest.raises(Invalid):
             await reader.write(await live(index), [letter("x").put])
@@ -200,6 +248,17 @@ async def stored_passages(index: EmbeddedIndex, generation_name: str) -> tuple[i
     async with index._db.connection() as connection:
         vectors = await connection.fetchval(f'SELECT count(*) FROM generations."{generation_name}"')
     return index._shelves[generation_name].passages.searcher().num_docs, vectors
+
+
+@contextmanager
+def files_up_to(limit: int) -> Iterator[None]:
+    """This process can write no file beyond so many bytes: as on a disk that fails in the middle of a write."""
+    before, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))
 
 
 @asynccontextmanager

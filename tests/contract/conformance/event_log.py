@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from datetime import timedelta
 
 import pytest
 
@@ -94,6 +95,27 @@ class EventLogConformance:
         await event_log.append([event()])
         (logged,) = await read_all(event_log, [DOCUMENT], start)
         assert logged.position in await event_log.head()
+
+    async def test_what_was_taken_is_forgotten_after_a_while(self, event_log: EventLog) -> None:
+        start = await event_log.head()
+        sent = [event() for _ in range(5)]
+        await event_log.append(sent)
+        logged = await read_all(event_log, [DOCUMENT], start)
+        taken = [logged[2].position]
+        await event_log.forget(taken, timedelta(days=1))
+        assert ids(await read_all(event_log, [DOCUMENT], start)) == ids(sent)
+        assert await event_log.forget(taken, timedelta(0)) >= 3
+        assert ids(await read_all(event_log, [DOCUMENT], [])) == ids(sent[3:])
+
+    async def test_a_log_in_which_all_was_forgotten_goes_on(self, event_log: EventLog) -> None:
+        start = await event_log.head()
+        await event_log.append([event(), event()])
+        taken = [(await read_all(event_log, [DOCUMENT], start))[-1].position]
+        await event_log.forget(taken, timedelta(0))
+        assert await read_all(event_log, [DOCUMENT], taken) == []
+        following = event()
+        await event_log.append([following])
+        assert ids(await read_all(event_log, [DOCUMENT], taken)) == [following.id]
 
     async def test_no_reader_misses_what_many_writers_append(
         self, event_log: EventLog, another: EventLog

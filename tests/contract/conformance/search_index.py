@@ -554,6 +554,24 @@ class WritingConformance:
         await put(index, one)
         assert await found(index, words("fever")) == {one.id}
 
+    async def test_a_replaced_version_is_in_no_number_before_the_new_one_comes(
+        self, index: SearchIndex
+    ) -> None:
+        name = await live(index)
+        old = Letter([Part("fever", "plan", [(PNEUMONIA, AFFIRMED)], direction(1))])
+        new = replace(old, version=2, revision=2, parts=[Part("cough")])
+        await put(index, old, letter("fever"))
+        await index.write(name, [update(new, revision=2)])
+        await index.write(name, [update(new, revision=3, access=("user:anna", "user:bert"))])
+        for access, others in ((ANNA, 1), (BERT, 0)):
+            assert (await index.lexical(everything(), access, limit=5)).total == others
+            assert len(await index.semantic(direction(1), access, filters=Filters(), limit=5)) == others
+            assert await index.visible_passages(access) == others
+            counts = await index.facets(everything(), access, facets=["concept"], also=[old.id])
+            assert counts == {"concept": []}
+        await put(index, replace(new, revision=3))
+        assert await found(index, words("cough")) == {new.id}
+
     async def test_empty_batches_and_documents_without_text(self, index: SearchIndex) -> None:
         assert (await index.write(await live(index), [])).applied == 0
         blank = Letter([], title="Scan")
@@ -793,7 +811,15 @@ def update(one: Letter, *, revision: int, **changes: object) -> UpdateDocument:
         for name in ("title", "document_type", "department", "patient", "date")
     }
     access = tuple(changes.get("access", one.access))  # type: ignore[arg-type]
-    return UpdateDocument(one.id, revision, access, **fields, title_stems=changes.get("title_stems"))  # type: ignore[arg-type]
+    version = changes.get("version", one.version)
+    return UpdateDocument(
+        one.id,
+        version,  # type: ignore[arg-type]
+        revision,
+        access,
+        **fields,  # type: ignore[arg-type]
+        title_stems=changes.get("title_stems"),  # type: ignore[arg-type]
+    )
 
 
 class SearchIndexConformance(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -12,15 +14,16 @@ import pytest
 from actors.heart import Heart
 from actors.index_writer import IndexWriter, pass_by
 from actors.pulses import LeasePulse
-from domain.errors import Unavailable
+from domain.errors import StorageFull, Unavailable
 from domain.events import EventType
-from domain.jobs import Lease, Stage
+from domain.jobs import Failure, Lease, Stage
 from domain.lifecycle import Status
-from domain.search import DeleteDocument, PutDocument, UpdateDocument
+from domain.search import AccessFilter, DeleteDocument, LexicalQuery, PutDocument, UpdateDocument
 from stores.jobs import JobStore
 from stores.postgres import Postgres
 from stores.visibility import PostgresVisibility
 from tests.contract.processing.world import GENERATION, Documents, MemoryIndex, artefacts_of
+from tests.memory_index import MemoryIndex as SearchableIndex
 from tests.unit.actors.doubles import MemoryBlobs, Waker
 
 WORK = (Stage.EXTRACT, Stage.ANNOTATE, Stage.EMBED)
@@ -107,6 +110,18 @@ async def outcomes(published, document: UUID) -> list[str]:
     return [e["outcome"] for e in await published() if "outcome" in e and e["document_id"] == str(document)]
 
 
+async def told(published, document: UUID, outcome: str) -> None:
+    """Return when the document's end is published."""
+    async with asyncio.timeout(10):
+        while await outcomes(published, document) != [outcome]:  # noqa: ASYNC110 - a query
+            await asyncio.sleep(0.02)
+
+
+async def ended(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
 async def test_a_batch_goes_to_index_visibility_and_queue_at_once(bench, published):
     documents = [await bench.ready() for _ in range(3)]
     assert await bench.writer().write_batch() == 3
@@ -135,6 +150,62 @@ async def test_f3_a_crash_between_effect_and_acknowledgement_has_one_effect(benc
     assert first.root == again.root
     assert await outcomes(published, document) == ["indexed"]
     assert await bench.visible(document) == (1, 1, False)
+
+
+async def test_f2_a_successor_does_not_wait_for_the_leases_of_a_dead_writer(bench, published):
+    document = await bench.ready()
+    with pytest.raises(Crash):
+        await bench.writer("first", crash_at("written")).write_batch()
+    duty = asyncio.create_task(bench.writer("second").run())
+    await told(published, document, "indexed")
+    await ended(duty)
+
+
+async def test_f18_a_document_that_ends_its_writer_takes_no_neighbour_along(bench, published, reports):
+    good = [await bench.ready() for _ in range(2)]
+    poison = await bench.ready()
+    good += [await bench.ready() for _ in range(2)]
+
+    async def die(_: str, leases: Sequence[Lease]) -> None:
+        if poison in [lease.document_id for lease in leases]:
+            raise Crash
+
+    async with asyncio.timeout(30):
+        while (await reports.stats()).backlog:
+            with suppress(Crash):
+                await bench.writer(checkpoint=die).write_batch()
+            await bench.jobs.take_over(Stage.INDEX)
+    assert await outcomes(published, poison) == ["quarantined"]
+    assert [await outcomes(published, document) for document in good] == [["indexed"]] * 4
+
+
+async def test_a_writer_that_has_to_stop_gives_back_what_it_holds(bench, reports):
+    document = await bench.ready()
+    holding = asyncio.Event()
+
+    async def hold(_: str, __: Sequence[Lease]) -> None:
+        holding.set()
+        await asyncio.Event().wait()
+
+    batch = asyncio.create_task(bench.writer(checkpoint=hold).write_batch())
+    await holding.wait()
+    await ended(batch)
+    [listed] = await reports.page(statuses=(), document_id=document, after=None, limit=9)
+    job = listed.job
+    assert (job.state.status, job.attempt, job.lost_leases) == (Status.QUEUED, 0, 0)
+
+
+async def test_what_a_writer_breaks_on_is_anybodys_and_counted(bench, reports):
+    document = await bench.ready()
+
+    async def states(_: Sequence[UUID]) -> None:
+        raise TypeError
+
+    bench.documents.states = states
+    with pytest.raises(TypeError):
+        await bench.writer().write_batch()
+    [listed] = await reports.page(statuses=(), document_id=document, after=None, limit=9)
+    assert (listed.job.state.status, listed.job.lost_leases) == (Status.QUEUED, 1)
 
 
 async def test_f22_the_access_list_written_is_the_newest(bench):
@@ -191,6 +262,29 @@ async def test_changes_and_deletions_reach_the_index(bench, tell, published):
     assert await outcomes(published, deleted) == ["indexed", "deleted"]
 
 
+async def test_a_revocation_and_a_rejected_version_leave_nothing_to_count(bench, tell):
+    bench.index = SearchableIndex()
+    document = await bench.ready()
+    assert await bench.writer().prepare()
+    await bench.writer().write_batch()
+    assert await counted(bench.index, "user:7") == 1
+    bench.documents.put(document, revision=2, access_list=frozenset({"user:8"}))
+    await tell(EventType.DOCUMENT_ACCESS_CHANGED, document, version=1, revision=2)
+    bench.documents.put(document, version=2, revision=3)
+    await bench.upload(document, version=2, revision=3)
+    [lease] = await bench.jobs.claim(WORK, "worker")
+    await bench.jobs.fail(lease, Failure("encrypted", "password", final=True))
+    await bench.writer().write_batch()
+    assert [await counted(bench.index, reader) for reader in ("user:7", "user:8")] == [0, 0]
+
+
+async def counted(index: SearchableIndex, reader: str) -> int:
+    """Documents in a facet of `reader`."""
+    access = AccessFilter(frozenset({reader}))
+    counts = await index.facets(LexicalQuery(()), access, facets=["document_type"])
+    return sum(one.count for one in counts["document_type"])
+
+
 async def test_artefacts_of_older_versions_go_when_the_new_one_is_in(bench):
     document = await bench.ready()
     await bench.writer().write_batch()
@@ -200,18 +294,21 @@ async def test_artefacts_of_older_versions_go_when_the_new_one_is_in(bench):
     assert {key.split("/")[2] for key in bench.blobs.content} == {"2"}
 
 
-async def test_an_index_that_is_away_costs_no_attempt(bench, reports, rules, published):
+@pytest.mark.parametrize(("trouble", "error"), [("away", Unavailable), ("full", StorageFull)])
+async def test_an_index_that_cannot_be_written_costs_no_attempt(
+    bench, reports, rules, published, trouble, error
+):
     document = await bench.ready()
-    bench.index.away = True
+    setattr(bench.index, trouble, True)
     for _ in range(rules.max_failures + rules.max_lost_leases + 1):
-        with pytest.raises(Unavailable):
+        with pytest.raises(error):
             await bench.writer().write_batch()
         await asyncio.sleep(0.06)
         await bench.jobs.expire()
     [listed] = await reports.page(statuses=(), document_id=document, after=None, limit=9)
     assert (listed.job.state.status, listed.job.failures, listed.job.lost_leases) == (Status.QUEUED, 0, 0)
     assert "index_unavailable" in [event["reason_code"] for event in await published()]
-    bench.index.away = False
+    setattr(bench.index, trouble, False)
     await bench.writer().write_batch()
     assert await outcomes(published, document) == ["indexed"]
 
@@ -275,15 +372,13 @@ async def test_the_first_generation_is_made_and_another_models_one_is_not_touche
     assert refusal.value.code == "index.generation_mismatch"
 
 
-async def test_the_duty_survives_an_index_that_comes_late(bench, published):
+@pytest.mark.parametrize("trouble", ["away", "full"])
+async def test_the_duty_survives_an_index_that_comes_late(bench, published, trouble):
     document = await bench.ready()
-    bench.index.away = True
+    setattr(bench.index, trouble, True)
     duty = asyncio.create_task(bench.writer().run())
     await asyncio.sleep(0.2)
     assert bench.index.documents == {}
-    bench.index.away = False
-    async with asyncio.timeout(10):
-        while await outcomes(published, document) != ["indexed"]:  # noqa: ASYNC110 - a query
-            await asyncio.sleep(0.02)
-    duty.cancel()
-    await asyncio.gather(duty, return_exceptions=True)
+    setattr(bench.index, trouble, False)
+    await told(published, document, "indexed")
+    await ended(duty)

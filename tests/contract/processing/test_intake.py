@@ -9,9 +9,12 @@ import pytest
 from domain.errors import LeaseLost
 from domain.events import Event, EventType, LoggedEvent, Position, Topic
 from domain.ids import new_id
-from domain.jobs import JobKind, Lane, Stage
+from domain.jobs import Failure, JobKind, Lane, Stage
 from stores.intake import processing_intake
 from stores.job_reports import JobReports
+
+NEW_VERSION = [(JobKind.PROCESS, 2, 2), (JobKind.UPDATE, 2, 2)]
+"""The new version's processing, and the hiding of the old one in the index."""
 
 
 async def kinds(reports: JobReports, document: UUID) -> list[tuple[JobKind, int, int]]:
@@ -33,12 +36,22 @@ async def test_a_new_version_replaces_the_old_ones_job_under_work(jobs, upload, 
     document = await upload()
     [lease] = await jobs.claim([Stage.EXTRACT], "w")
     await upload(document, version=2, revision=2)
-    assert await kinds(reports, document) == [(JobKind.PROCESS, 2, 2)]
+    assert await kinds(reports, document) == NEW_VERSION
     with pytest.raises(LeaseLost):
         await jobs.complete_stage(lease, "x", {}, keep=True)
     assert await jobs.heartbeat([lease]) == [lease]
     await upload(document, version=1, revision=1)
-    assert await kinds(reports, document) == [(JobKind.PROCESS, 2, 2)]
+    assert await kinds(reports, document) == NEW_VERSION
+
+
+async def test_a_new_version_leaves_a_revocation_on_its_way_to_the_index(jobs, upload, tell, reports):
+    document = await upload()
+    await tell(EventType.DOCUMENT_ACCESS_CHANGED, document, version=1, revision=2)
+    [lease] = await jobs.claim([Stage.INDEX], "w")
+    await jobs.postpone(lease, Failure("index_unavailable", "away"), 60)
+    await upload(document, version=2, revision=3)
+    assert (JobKind.UPDATE, 1, 2) in await kinds(reports, document)
+    assert (JobKind.PROCESS, 2, 3) in await kinds(reports, document)
 
 
 async def test_a_deletion_replaces_everything_and_stays(jobs, upload, tell, reports):

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
+from cluster.databases import OWNER
 from domain.errors import Conflict, LeaseLost, NotFound, Unavailable
 from domain.events import EventType
 from domain.ids import new_id
 from domain.jobs import Failure, JobKind, Lane, Lease, Stage
 from domain.lifecycle import Status
+from stores import job_reports
 from stores.job_reports import JobReports
 from stores.jobs import JobStore
-from stores.postgres import Postgres
+from stores.postgres import Postgres, connect, database
 
 WORK = (Stage.EXTRACT, Stage.ANNOTATE, Stage.EMBED)
 CRASH = Failure("parser_crashed", "stopped")
@@ -143,6 +147,19 @@ async def test_a_holder_frozen_within_a_transaction_keeps_no_row_locked(jobs, up
     await db.close()
 
 
+async def test_a_heartbeat_and_a_batch_that_finishes_do_not_block_each_other(jobs, upload):
+    """As `finish` does, the other one locks the jobs in the order of their ids."""
+    leases = [await claim(jobs) for _ in range(2) if await upload()]
+    await jobs.heartbeat(leases[:1])  # in the table, its row is now behind the other one
+    async with jobs.db.transaction() as finishing:
+        lock = "SELECT FROM job WHERE id = $1 FOR UPDATE"
+        await finishing.execute(lock, leases[0].job_id)
+        beat = asyncio.create_task(jobs.heartbeat(leases[::-1]))
+        await asyncio.sleep(0.3)
+        await finishing.execute(lock, leases[1].job_id)
+    assert await beat == []
+
+
 async def test_heartbeat_keeps_a_lease(jobs, upload, reports, rules):
     document = await upload()
     lease = await claim(jobs)
@@ -206,6 +223,17 @@ async def test_lost_leases_are_counted_apart(jobs, upload, rules):
     await claim(jobs)
     [job] = await jobs.release_holder("worker-1")
     assert (job.state.status, job.reason_code) == (Status.QUARANTINED, "lease_lost")
+
+
+async def test_a_suspect_is_given_out_alone(jobs, upload):
+    documents = [await upload() for _ in range(4)]
+    for _ in range(2):
+        leases = [await claim(jobs, holder=name) for name in ("a", "suspect", "b", "c")]
+        await jobs.release_holder("suspect")
+        for lease in (leases[0], *leases[2:]):
+            await jobs.release(lease)
+    batches = [[one.document_id for one in await jobs.claim(WORK, "w", limit=9)] for _ in range(3)]
+    assert batches == [documents[:1], documents[1:2], documents[2:]]
 
 
 async def test_counts_start_anew_with_each_stage(jobs, upload):
@@ -309,8 +337,57 @@ async def test_stats_count_by_stage_and_lane(jobs, upload, reports):
     [lease] = await jobs.claim([Stage.INDEX], "writer")
     await jobs.finish([lease])
     stats = await reports.stats()
-    assert (stats.indexed, stats.backlog) == (1, 1)
+    assert (await reports.indexed(), stats.backlog) == (1, 1)
     assert stats.eta_seconds == pytest.approx(300)
     demand = await reports.demand(WORK)
     assert (demand.queued, demand.leased) == (1, 0)
     assert demand.oldest_seconds >= 0
+
+
+async def test_the_oldest_of_any_lane_counts_at_the_stages_asked_for(jobs, upload, reports):
+    await upload()
+    await to_index(jobs)
+    documents = [await upload(), await upload(lane=Lane.BULK)]
+    async with jobs.db.transaction() as connection:
+        await connection.execute("UPDATE job SET created_at = now() - interval '9 minutes'")
+        for document, minutes in zip(documents, (1, 2), strict=True):
+            await connection.execute(
+                "UPDATE job SET created_at = now() - make_interval(mins => $2) WHERE document_id = $1",
+                *(document, minutes),
+            )
+    assert (await reports.demand(WORK)).oldest_seconds == pytest.approx(120, abs=20)
+    assert (await reports.demand([Stage.INDEX])).oldest_seconds == pytest.approx(540, abs=20)
+    assert (await reports.demand([Stage.EMBED])).oldest_seconds == 0
+
+
+async def test_the_supervisors_question_costs_the_same_however_long_the_queue_is(jobs, settings, secrets):
+    """Asked twice a second: rows that it touches, with as many waiting and ended as a bulk load leaves."""
+    owner = await connect(database(settings, "processing", OWNER), secrets)
+    for status, stage, ended, first in (("indexed", None, True, 0), ("queued", "extract", False, 50_000)):
+        await owner.execute(
+            """
+            INSERT INTO job (id, document_id, version, revision, kind, lane, status, stage, finished_at,
+                             blob_key, request_id, sequence)
+            SELECT lpad(to_hex(n + $4), 32, '0')::uuid, gen_random_uuid(), 1, 1, 'process', 'bulk', $1, $2,
+                   CASE WHEN $3 THEN now() END, '', '', n
+            FROM generate_series(1, 20000) AS n
+            """,
+            *(status, stage, ended, first),
+        )
+    await owner.execute("VACUUM ANALYZE job")
+    (plan,) = await owner.fetchval(
+        f"EXPLAIN (ANALYZE, FORMAT JSON) {job_reports._DEMAND}",
+        [stage.value for stage in WORK],
+        job_reports.BACKLOG_CAP,
+        [lane.value for lane in Lane],
+    )
+    await owner.execute("TRUNCATE job")
+    await owner.close()
+    assert max(_rows(plan["Plan"])) <= job_reports.BACKLOG_CAP, plan
+
+
+def _rows(node: dict[str, Any]) -> Iterator[float]:
+    """How many rows each node of a plan read or dropped."""
+    yield (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
+    for inner in node.get("Plans", ()):
+        yield from _rows(inner)

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from actors.metrics import NullMeter
-from actors.pool_supervisor import PoolSupervisor
+from actors.pool_supervisor import TIDY_EVERY_SECONDS, PoolSupervisor
 from config.settings import PoolSettings
+from domain.events import EventType
 from domain.jobs import Stage
 from domain.lifecycle import Status
 from stores.job_reports import JobReports
@@ -43,7 +44,8 @@ class Hall:
         self.drained.append(name)
 
     async def kill(self, name: str) -> None:
-        self.killed.append(name)
+        if name in self.alive:
+            self.killed.append(name)
         self.die(name)
 
     def die(self, name: str) -> None:
@@ -144,6 +146,17 @@ async def test_the_work_of_a_dead_worker_is_anybodys_at_once(bench, upload):
     assert (again.job_id, again.fence, again.attempt) == (lease.job_id, 2, 2)
     [fresh] = [worker.name for worker in await bench.workers.live()]
     assert fresh != name
+
+
+async def test_a_worker_that_is_taken_for_dead_does_not_go_on(bench):
+    supervisor = bench.supervisor()
+    [name] = await bench.turn(supervisor)
+
+    async def ended(_: str) -> None: ...
+
+    bench.hall.ended = ended
+    await bench.turn(supervisor)
+    assert bench.hall.killed == [name]
 
 
 async def test_a_worker_that_stopped_by_itself_is_no_crash(bench):
@@ -290,6 +303,36 @@ async def test_old_rows_are_forgotten(bench, processing):
     assert await count() == (1, 1)
     await bench.workers.forget(days=-1)
     assert await count() == (0, 0)
+
+
+async def test_deletions_are_forgotten_now_and_then_and_indexed_documents_never(
+    bench, upload, tell, reports, processing
+):
+    documents = [await upload() for _ in range(2)]
+    await tell(EventType.DOCUMENT_DELETED, documents[0], revision=2)
+    async with processing.transaction() as connection:
+        await connection.execute(
+            """
+            UPDATE job SET finished_at = now() - interval '31 days', stage = NULL,
+                status = CASE kind WHEN 'delete' THEN 'deleted' ELSE 'indexed' END
+            """
+        )
+    duty = asyncio.create_task(bench.supervisor().run())
+    left: Callable[[], Any] = lambda: reports.page(  # noqa: E731 - asked twice
+        statuses=(), document_id=None, after=None, limit=9
+    )
+    async with asyncio.timeout(10):
+        while len(await left()) > 1:  # noqa: ASYNC110 - a query
+            await asyncio.sleep(0.02)
+    assert [entry.job.document_id for entry in await left()] == documents[1:]
+    async with processing.transaction() as connection:
+        await connection.execute("UPDATE job SET status = 'deleted'")
+    bench.now += TIDY_EVERY_SECONDS + 1
+    async with asyncio.timeout(10):
+        while await left():  # noqa: ASYNC110 - a query
+            await asyncio.sleep(0.02)
+    duty.cancel()
+    await asyncio.gather(duty, return_exceptions=True)
 
 
 async def _count(processing: Any) -> tuple[int, int]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from domain.access import Sensitivity
 from domain.documents import DocumentState
-from domain.errors import Unavailable
+from domain.errors import StorageFull, Unavailable
 from domain.jobs import Lease
 from domain.search import DeleteDocument, Generation, GenerationState, IndexOperation, PutDocument
 from domain.text import Annotation, Passage
@@ -59,6 +59,7 @@ class MemoryIndex:
         self.documents: dict[UUID, IndexOperation] = {}
         self.batches: list[list[IndexOperation]] = []
         self.away = False
+        self.full = False
         self.refuses: set[UUID] = set()
 
     async def create(self, generation: Generation) -> None:
@@ -87,6 +88,8 @@ class MemoryIndex:
     def _reach(self) -> None:
         if self.away:
             raise Unavailable("The index cannot be reached.", code="store.index_unavailable")
+        if self.full:
+            raise StorageFull("There is no room for the index.")
 
 
 def _document(operation: IndexOperation) -> UUID:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from dataclasses import replace
 from datetime import date
@@ -14,7 +15,7 @@ from domain.documents import DocumentState
 from domain.events import Event, EventType, LoggedEvent, Position
 from domain.ids import new_id
 from stores.postgres import Postgres
-from stores.visibility import PostgresVisibility, Visible, visibility_subscription
+from stores.visibility import PostgresVisibility, Visible, raise_visibility, visibility_subscription
 
 ANNA = "user:anna"
 BERT = "user:bert"
@@ -58,6 +59,19 @@ async def test_the_highest_revision_wins_in_any_order(
         await visibility.raise_to([row(one, revision, version=revision, access=access[revision])])
     assert await visibility.visible({one: 3}, [BERT]) == {one}
     assert await visibility.visible({one: 1}, [ANNA]) == frozenset()
+
+
+async def test_writers_in_opposite_orders_do_not_block_each_other(
+    db: Postgres, visibility: PostgresVisibility
+) -> None:
+    one, other = sorted([new_id(), new_id()])
+    async with db.transaction() as subscriber:
+        await raise_visibility(subscriber, [row(other, 1)])
+        writer = asyncio.create_task(visibility.raise_to([row(one, 2), row(other, 2)]))
+        await asyncio.sleep(0.3)
+        await raise_visibility(subscriber, [row(one, 1)])
+    await writer
+    assert await visibility.visible({one: 1, other: 1}, [ANNA]) == {one, other}
 
 
 async def test_an_equal_revision_changes_nothing(visibility: PostgresVisibility) -> None:

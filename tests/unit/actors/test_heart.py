@@ -6,6 +6,8 @@ import asyncio
 import threading
 import time
 
+import pytest
+
 from domain.errors import Unavailable
 from domain.jobs import Stage
 from tests.unit.actors.doubles import NoPulse, beating, eventually, lease
@@ -32,10 +34,11 @@ async def test_a_lost_lease_is_told_to_its_holder_only():
         assert not kept.lost.is_set()
 
 
-async def test_silence_of_the_store_beyond_the_lease_loses_it():
+@pytest.mark.parametrize("trouble", [Unavailable("away"), RuntimeError("broken")])
+async def test_silence_of_the_store_beyond_the_lease_loses_it(trouble):
     class Away(NoPulse):
         async def beat(self, leases):
-            raise Unavailable("away")
+            raise trouble
 
     with beating(Away(), lease_seconds=0.05) as heart, heart.holding(lease()) as holding:
         started = time.monotonic()
@@ -43,12 +46,13 @@ async def test_silence_of_the_store_beyond_the_lease_loses_it():
         assert time.monotonic() - started >= 0.03
 
 
-async def test_a_short_silence_loses_nothing():
+@pytest.mark.parametrize("trouble", [Unavailable("away"), RuntimeError("deadlock detected")])
+async def test_a_short_silence_loses_nothing(trouble):
     class Flickering(NoPulse):
         async def beat(self, leases):
             self.beats += 1
             if self.beats % 2:
-                raise Unavailable("away")
+                raise trouble
             return []
 
     pulse = Flickering()

@@ -85,6 +85,15 @@ def test_lost_leases_end_in_quarantine_only_after_five() -> None:
     assert job_life.lost(current, NOW, RULES).state == State(Status.QUARANTINED, Stage.EXTRACT)
 
 
+@pytest.mark.parametrize("kind", [JobKind.UPDATE, JobKind.DELETE])
+def test_changes_and_deletions_are_tried_until_they_are_done(kind: JobKind) -> None:
+    tired = replace(under_work(Stage.INDEX, kind), failures=50, lost_leases=50)
+    for waiting in (job_life.failed(tired, CRASH, NOW, RULES), job_life.lost(tired, NOW, RULES)):
+        assert waiting.state == State(Status.RETRY_WAIT, Stage.INDEX)
+        assert waiting.ready_at == NOW + timedelta(seconds=RULES.backoff_seconds[-1])
+        assert waiting.holder is None
+
+
 def test_events_carry_no_empty_promises() -> None:
     event = event_of(job(), 7, Pace())
     assert event is not None

@@ -70,6 +70,14 @@ def test_an_update_keeps_text_and_passages() -> None:
     )
 
 
+def test_an_update_of_a_newer_version_leaves_the_older_to_nobody() -> None:
+    known = {ONE.id: Indexed(5, ONE.put.root, 7)}
+    for version, access in ((2, ("user:anna",)), (3, ())):
+        (change,) = settle([update(ONE, revision=6, version=version)], known).changes
+        assert change.after.root is not None
+        assert (change.after.root.access, change.after.root.version, change.passages) == (access, 2, None)
+
+
 def test_an_update_without_stems_keeps_the_words_of_the_title() -> None:
     known = {ONE.id: Indexed(5, ONE.put.root, 1)}
     root = after(settle([update(ONE, revision=6, title="New")], known)).root
