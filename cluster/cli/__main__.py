@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cluster.cli import client, platform
+from cluster.cli import client, index, platform
 
 app = typer.Typer(
     name="medsearch",
@@ -14,6 +14,7 @@ app = typer.Typer(
 )
 platform.register(app)
 client.register(app)
+app.add_typer(index.app, name="index")
 
 
 def main() -> None:
