@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
 import structlog
 
 from actors.parser import Parser
@@ -59,7 +60,7 @@ class StageResult:
 
 
 class Stages:
-    """Runs the stage that a lease names."""
+    """Runs the stage that a lease names; `at_once` passages are embedded without a pause."""
 
     def __init__(
         self,
@@ -67,11 +68,14 @@ class Stages:
         parser: Parser,
         load_annotator: Callable[[], Annotator],
         load_embedder: Callable[[], Embedder],
+        *,
+        at_once: int,
     ) -> None:
         self._blobs = blobs
         self._parser = parser
         self._annotator = functools.cache(load_annotator)
         self._embedder = functools.cache(load_embedder)
+        self._at_once = at_once
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="models")
 
     async def run(self, lease: Lease) -> StageResult | Failure:
@@ -80,13 +84,9 @@ class Stages:
             case Stage.EXTRACT:
                 return await self._extract(lease)
             case Stage.ANNOTATE:
-                return await self._compute(
-                    lease, Stage.EXTRACT, lambda content: annotate(content, self._annotator())
-                )
+                return await self._compute(lease, Stage.EXTRACT, self._annotate)
             case Stage.EMBED:
-                return await self._compute(
-                    lease, Stage.ANNOTATE, lambda content: embed(content, self._embedder())
-                )
+                return await self._compute(lease, Stage.ANNOTATE, self._embed)
             case Stage.INDEX:
                 raise ValueError("the index writer runs the last stage")
 
@@ -99,11 +99,10 @@ class Stages:
         return outcome if isinstance(outcome, Failure) else await self._in_thread(extracted, outcome)
 
     async def _compute(
-        self, lease: Lease, before: Stage, work: Callable[[bytes], StageResult]
+        self, lease: Lease, before: Stage, work: Callable[[bytes], Awaitable[StageResult]]
     ) -> StageResult | Failure:
         try:
-            content = await self._blobs.read(lease.artefacts[before])
-            return await self._in_thread(work, content)
+            return await work(await self._blobs.read(lease.artefacts[before]))
         except (
             NotFound,
             ArtefactFormat,
@@ -116,6 +115,25 @@ class Stages:
             # the document breaks the model: its text must not get into the log with the message
             log.warning("stage_failed", stage=lease.stage, document_id=str(lease.document_id), exc_info=error)
             return failure("model_failed")
+
+    async def _annotate(self, extraction: bytes) -> StageResult:
+        return await self._in_thread(lambda: annotate(extraction, self._annotator()))
+
+    async def _embed(self, annotation: bytes) -> StageResult:
+        """Some passages at a time, by length: in between, the thread is free for another document."""
+        content = await self._in_thread(load_annotation, annotation)
+        embedder = await self._in_thread(self._embedder)
+        texts = [passage.text for passage in content.passages]
+        order = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
+        parts = [
+            await self._in_thread(
+                embedder.embed, [texts[index] for index in order[start : start + self._at_once]]
+            )
+            for start in range(0, max(len(texts), 1), self._at_once)
+        ]
+        return await self._in_thread(
+            embedded, content, np.concatenate(parts)[np.argsort(order)], embedder.name
+        )
 
     async def _in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
@@ -135,13 +153,9 @@ def annotate(extraction: bytes, annotator: Annotator) -> StageResult:
     return StageResult(dump_annotation(annotation), facts)
 
 
-def embed(annotation: bytes, embedder: Embedder) -> StageResult:
-    """From the annotation artefact to the vectors, one a passage."""
-    content = load_annotation(annotation)
-    vectors = embedder.embed([passage.text for passage in content.passages])
-    return StageResult(
-        dump_vectors(vectors, encoder=embedder.name), {"models": [*content.models, embedder.name]}
-    )
+def embedded(annotation: Annotation, vectors: Vectors, encoder: str) -> StageResult:
+    """The vectors, one a passage, as an artefact."""
+    return StageResult(dump_vectors(vectors, encoder=encoder), {"models": [*annotation.models, encoder]})
 
 
 def failure(code: str) -> Failure:

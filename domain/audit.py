@@ -65,6 +65,7 @@ class AuditEvent(StrEnum):
     PROCESSING_RETRY = "processing.retry"
     PROCESSING_PAUSE = "processing.pause"
     PROCESSING_RESUME = "processing.resume"
+    INDEX_REBUILD = "index.rebuild"
 
     AUDIT_READ = "audit.read"
     AUDIT_READERS = "audit.readers"

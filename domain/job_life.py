@@ -173,6 +173,20 @@ def requeued(job: Job) -> Job:
     )
 
 
+def reindexed(job: Job) -> Job:
+    """Its place in the index was lost: to be indexed again from its artefacts, behind what is uploaded meanwhile."""
+    return replace(
+        job,
+        state=step(job.state, Happening.REINDEX),
+        lane=Lane.BULK,
+        attempt=0,
+        failures=0,
+        lost_leases=0,
+        started_at=None,
+        finished_at=None,
+    )
+
+
 def _back_off(times: int, rules: ProcessingSettings) -> float:
     """Seconds to wait after the trouble came `times` times; the last of the settings' waits is the longest."""
     return rules.backoff_seconds[min(times, len(rules.backoff_seconds)) - 1]

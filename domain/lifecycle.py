@@ -2,7 +2,8 @@
 
     received -> queued -> processing(extract|annotate|embed|index) -> indexed
     processing -> retry_wait -> queued          processing -> rejected | quarantined
-    quarantined -> queued (requeue)             any -> deleting -> deleted
+    quarantined -> queued (requeue)             indexed -> queued (reindex: its place in the index was lost)
+    any -> deleting -> deleted
 
 A new version starts again from `received`. Drawn, with a row a state, in `docs/architecture.md`.
 """
@@ -46,6 +47,7 @@ class Happening(StrEnum):
     REJECT = "reject"
     QUARANTINE = "quarantine"
     REQUEUE = "requeue"
+    REINDEX = "reindex"
     REPLACE = "replace"
     DELETE = "delete"
     PURGE = "purge"
@@ -79,6 +81,7 @@ TRANSITIONS: dict[Happening, tuple[tuple[Status, ...], Status]] = {
     Happening.REJECT: ((Status.PROCESSING,), Status.REJECTED),
     Happening.QUARANTINE: ((Status.PROCESSING,), Status.QUARANTINED),
     Happening.REQUEUE: ((Status.QUARANTINED,), Status.QUEUED),
+    Happening.REINDEX: ((Status.INDEXED,), Status.QUEUED),
     Happening.REPLACE: (_BEFORE_DELETION, Status.RECEIVED),
     Happening.DELETE: (_BEFORE_DELETION, Status.DELETING),
     Happening.PURGE: ((Status.DELETING,), Status.DELETED),
@@ -94,6 +97,8 @@ def step(state: State, happening: Happening) -> State:
     match happening:
         case Happening.ENQUEUE:
             return State(status, Stage.EXTRACT)
+        case Happening.REINDEX:
+            return State(status, Stage.INDEX)
         case Happening.ADVANCE:
             following = state.stage.next if state.stage else None
             if following is None:

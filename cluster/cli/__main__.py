@@ -6,11 +6,13 @@ import typer
 
 from cluster.cli import (
     client,
+    index,
     platform,
 )
 
 COMMANDS = (
     client,
+    index,
     platform,
 )
 """Modules that add their commands: one line each, sorted, here and above."""

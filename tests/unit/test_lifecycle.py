@@ -27,6 +27,7 @@ ROWS = [
     *((State(P, stage), Happening.REJECT, State(Status.REJECTED)) for stage in Stage),
     *((State(P, stage), Happening.QUARANTINE, State(Status.QUARANTINED, stage)) for stage in Stage),
     *((State(Status.QUARANTINED, stage), Happening.REQUEUE, State(Q, stage)) for stage in Stage),
+    (State(Status.INDEXED), Happening.REINDEX, State(Q, Stage.INDEX)),
     (State(Status.DELETING), Happening.PURGE, State(Status.DELETED)),
 ]
 

@@ -38,10 +38,10 @@ class MemoryQueue:
         return self.jobs[-1]
 
     async def claim(
-        self, stages: Sequence[Stage], holder: str, *, lanes: Sequence[Lane] = (), limit: int = 1
+        self, stages: Sequence[Stage], holder: str, *, lanes: Sequence[Lane] = tuple(Lane), limit: int = 1
     ) -> list[Lease]:
         for job in self.jobs:
-            if job.state.status == "queued" and job.state.stage in stages:
+            if job.state.status == "queued" and job.state.stage in stages and job.lane in lanes:
                 self.asked.append("job")
                 return [self._put(job_life.claimed(job, holder, NOW, 60)).lease]
         self.asked.append("nothing")

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from actors.stages import Stages
+from actors.stages import StageResult, Stages
 from domain.errors import Unavailable
 from domain.jobs import Failure, Stage
 from domain.text import Annotation, Extraction, Page, Passage
-from models.artefacts import load_annotation, load_extraction, load_vectors
+from models.artefacts import (
+    dump_annotation,
+    dump_extraction,
+    load_annotation,
+    load_extraction,
+    load_vectors,
+)
 from tests.unit.actors.doubles import MemoryBlobs, lease
 
 TEXT = "Kein Fieber. Pneumonia ruled out."
@@ -60,7 +67,11 @@ class Bench:
         self.parser = Parser(outcome or Extraction("text/plain", (Page(1, TEXT),), (), ("w",), "plain@1"))
         self.loaded: list[str] = []
         self.stages = Stages(
-            self.blobs, self.parser, self._loader("annotator", annotator), self._loader("embedder", embedder)
+            self.blobs,
+            self.parser,
+            self._loader("annotator", annotator),
+            self._loader("embedder", embedder),
+            at_once=2,
         )
 
     def _loader(self, name, made):
@@ -104,6 +115,35 @@ async def test_facts_say_what_operators_need_and_no_text():
     assert results[1].facts == {"passages": 1, "models": ["rules@1"]}
     assert results[2].facts == {"models": ["rules@1", "encoder@1"]}
     assert "Fieber" not in repr([result.facts for result in results])
+
+
+async def test_a_long_document_is_embedded_with_pauses_in_which_another_one_goes_on():
+    done: list[str] = []
+
+    class Noting(Embedder):
+        def embed(self, texts: list[str]) -> np.ndarray:
+            done.extend(texts)
+            return np.array([[len(text), 0, 1] for text in texts], dtype=np.float32)
+
+    class Annotating(Annotator):
+        def annotate(self, extraction: Extraction) -> Annotation:
+            done.append("annotated")
+            return super().annotate(extraction)
+
+    bench = Bench(annotator=Annotating, embedder=Noting)
+    texts = ["a", "ccc", "eeeee", "bb", "dddd"]
+    passages = tuple(Passage(n, 1, 0, len(text), None, text) for n, text in enumerate(texts))
+    await bench.blobs.put("long", dump_annotation(Annotation((), passages, (), ("rules@1",))))
+    await bench.blobs.put("short", dump_extraction(Extraction("text/plain", (Page(1, TEXT),), (), (), "p@1")))
+    embedded, _ = await asyncio.gather(
+        bench.stages.run(lease(Stage.EMBED, artefacts={"annotate": "long"})),
+        bench.stages.run(lease(Stage.ANNOTATE, artefacts={"extract": "short"})),
+    )
+    assert isinstance(embedded, StageResult)
+    assert [text for text in done if text != "annotated"] == ["eeeee", "dddd", "ccc", "bb", "a"]
+    assert done.index("annotated") < 4
+    vectors = load_vectors(embedded.content, encoder="encoder@1")
+    assert [round(vector[0] / vector[2]) for vector in vectors] == [len(text) for text in texts]
 
 
 async def test_models_are_loaded_once_and_only_when_needed():
