@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from config.account_settings import PasswordSettings
 from deployments.auth.hashing import PasswordHasher, Verification
-from deployments.auth.identifiers import folded
-from deployments.auth.throttle import LoginThrottle
+from deployments.auth.throttle import LoginThrottle, Throttled
 from deployments.auth.trail import AccountTrail
 from deployments.edge.context import address
 from domain.audit import AuditEvent
-from domain.errors import FieldError, Invalid, TooMany, Unauthenticated
+from domain.errors import FieldError, Invalid, Unauthenticated
 from domain.passwords import refusal
 from stores.accounts import Account, Accounts
 from stores.postgres import Postgres
@@ -40,7 +40,7 @@ class Credentials:
         self._known_address = known_address
 
     async def admit(self, key: str, submitted: str) -> None:
-        """Count an attempt at the account of address `key`; a refusal (`TooMany`) is audited."""
+        """Count an attempt at the account of address `key`. Raises `TooMany`; a window's first refusal is audited."""
 
         async def known() -> bool:
             async with self._db.connection() as connection:
@@ -49,41 +49,60 @@ class Credentials:
 
         try:
             await self._throttle.admit(key, address(), known)
-        except TooMany:
-            async with self._db.transaction() as connection:
-                await self._trail.record(
-                    connection,
-                    AuditEvent.LOCKOUT,
-                    action="E",
-                    outcome="denied",
-                    reason="auth.throttled",
-                    names={"identifier": submitted},
-                )
+        except Throttled as refusal:
+            await self._locked_out(refusal, names={"identifier": submitted})
             raise
 
-    async def check(self, account: Account | None, password: str, key: str) -> Verification:
+    async def check(self, account: Account | None, password: str) -> Verification:
         """Compare, after `admit`. The work is the same without an account that one may log in to."""
         checked = await self._hasher.verify(password, account.password_hash if account else None)
         if account is None or not checked.right or not account.active or account.kind != "person":
             await self._throttle.failed(address())
             return Verification(False)
-        await self._throttle.succeeded(key, address())
         return checked
 
-    async def confirm(self, user: UUID, password: str | None) -> Account:
-        """The account, if whoever is logged in to it knows its password; else `Invalid`, `TooMany`."""
+    async def succeeded(self, key: str) -> None:
+        """Everything asked for at a login was right."""
+        await self._throttle.succeeded(key, address())
+
+    async def confirm(self, user: UUID, password: str | None, *, session: str | None) -> Account:
+        """The account, if whoever is logged in to it knows its password; else `Invalid`, `TooMany`.
+
+        Counts by `session`: guessing from outside does not keep the owner from changing the password.
+        """
         async with self._db.connection() as connection:
             account = await Accounts(connection).by_id(user)
         if account is None:
             raise Unauthenticated("The session has ended. Log in again.")
-        key = folded(account.email)
-        await self.admit(key, account.email)
-        if not (await self.check(account, password or "", key)).right:
+        window = session or str(user)
+        try:
+            await self._throttle.admit_session(window)
+        except Throttled as refusal:
+            await self._locked_out(refusal, about=user)
+            raise
+        if not (await self.check(account, password or "")).right:
             error = FieldError(
                 "current_password", "wrong", "The current password is needed, and must be right."
             )
             raise Invalid("The current password is wrong.", code="auth.wrong_password", errors=(error,))
+        await self._throttle.confirmed(window)
         return account
+
+    async def _locked_out(
+        self, refusal: Throttled, *, about: UUID | None = None, names: Mapping[str, str] | None = None
+    ) -> None:
+        if not refusal.first:
+            return
+        async with self._db.transaction() as connection:
+            await self._trail.record(
+                connection,
+                AuditEvent.LOCKOUT,
+                action="E",
+                outcome="denied",
+                about=about,
+                reason=refusal.code,
+                names=names,
+            )
 
     async def hash_new(self, field: str, password: str, *, username: str, email: str) -> str:
         """The hash of a new password; raises `Invalid` naming `field` when it may not be used."""

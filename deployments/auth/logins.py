@@ -11,6 +11,7 @@ import asyncpg
 
 from config.account_settings import Role
 from deployments.auth.credentials import Credentials
+from deployments.auth.hashing import Verification
 from deployments.auth.identifiers import email_key
 from deployments.auth.tokens import TokenIssuer, TokenPair
 from deployments.auth.trail import AccountTrail
@@ -29,6 +30,12 @@ OVERLAP_SECONDS = 0.3
 Who shows a rotated token before its rotation was answered raced with the rightful owner (parallel tabs) and
 is only refused; who shows it later has a copy, and the family ends.
 """
+
+ROUNDS = 2
+"""Another look when the account changed while its password was compared (another login renewed an old hash)."""
+
+WRONG = "auth.invalid_credentials"
+UNVERIFIED = "auth.email_not_verified"
 
 
 class LoginService:
@@ -55,21 +62,18 @@ class LoginService:
         """A new session. Raises `Unauthenticated` for every reason, `TooMany`, `Forbidden` (unverified)."""
         key = email_key(email)
         await self._credentials.admit(key, email)
-        async with self._db.connection() as connection:
-            account = await Accounts(connection).by_email(key)
-        checked = await self._credentials.check(account, password, key)
-        if account is None or not checked.right:
-            await self._refused(account, email)
-            raise Unauthenticated(
-                "The e-mail address or the password is wrong.", code="auth.invalid_credentials"
-            )
-        if account.email_verified_at is None:
-            raise Forbidden("Confirm your e-mail address first.", code="auth.email_not_verified")
-        async with self._db.transaction() as connection:
-            if checked.upgraded and account.password_hash:
-                accounts = Accounts(connection)
-                await accounts.upgrade_hash(account.id, account.password_hash, checked.upgraded)
-            return await self._begin(connection, account)
+        for _ in range(ROUNDS):
+            async with self._db.connection() as connection:
+                account = await Accounts(connection).by_email(key)
+            checked = await self._credentials.check(account, password)
+            if account is None or not checked.right:
+                break
+            await self._insist_on_verified(account, email)
+            if pair := await self._entered(account, checked):
+                await self._credentials.succeeded(key)
+                return pair
+        await self._refused(account, email, WRONG)
+        raise Unauthenticated("The e-mail address or the password is wrong.", code=WRONG)
 
     async def refresh(self, token: str) -> TokenPair:
         """The next pair for a refresh token; one shown again ends its family. Raises `Unauthenticated`."""
@@ -103,6 +107,17 @@ class LoginService:
                         session=session_id,
                     )
 
+    async def _entered(self, account: Account, checked: Verification) -> TokenPair | None:
+        """A session, unless account or password were changed since the password was looked at."""
+        async with self._db.transaction() as connection:
+            accounts = Accounts(connection)
+            current = await accounts.by_id(account.id, lock=True)
+            if current is None or not current.active or current.password_hash != account.password_hash:
+                return None
+            if checked.upgraded and current.password_hash:
+                await accounts.upgrade_hash(current.id, current.password_hash, checked.upgraded)
+            return await self._begin(connection, current)
+
     async def _begin(self, connection: asyncpg.Connection, account: Account) -> TokenPair:
         token = fresh_token()
         expires = datetime.now(UTC) + self._lives[account.role]
@@ -114,7 +129,12 @@ class LoginService:
         )
         return self._issuer.issue(account, session, token)
 
-    async def _refused(self, account: Account | None, submitted: str) -> None:
+    async def _insist_on_verified(self, account: Account, submitted: str) -> None:
+        if account.email_verified_at is None:
+            await self._refused(account, submitted, UNVERIFIED)
+            raise Forbidden("Confirm your e-mail address first.", code=UNVERIFIED)
+
+    async def _refused(self, account: Account | None, submitted: str, reason: str) -> None:
         async with self._db.transaction() as connection:
             await self._trail.record(
                 connection,
@@ -122,7 +142,7 @@ class LoginService:
                 action="E",
                 outcome="failure",
                 about=account.id if account else None,
-                reason="auth.invalid_credentials",
+                reason=reason,
                 names={"identifier": submitted},
             )
 

@@ -85,7 +85,7 @@ class AccountService:
         user = UUID(caller.user_id)
         columns = _columns(changes)
         if "email" in columns:
-            await self._credentials.confirm(user, current_password)
+            await self._credentials.confirm(user, current_password, session=caller.session_id)
         async with self._db.transaction() as connection:
             before = (await _profile(connection, user)).account
             changed = sorted(name for name in changes if columns[name] != getattr(before, name))
@@ -106,7 +106,7 @@ class AccountService:
     async def change_password(self, caller: Caller, current: str, new: str) -> None:
         """Set another password and end every other session. Raises `Invalid`, `TooMany`."""
         user = UUID(caller.user_id)
-        account = await self._credentials.confirm(user, current)
+        account = await self._credentials.confirm(user, current, session=caller.session_id)
         hashed = await self._credentials.hash_new(
             "new_password", new, username=account.username, email=folded(account.email)
         )

@@ -69,11 +69,13 @@ class CountingLimiter:
         allowance = await self.peek(key, limit=limit, seconds=seconds)
         if allowance.allowed:
             self.counts[key] = self.counts.get(key, 0) + 1
-        return Allowance(allowance.allowed, max(0, allowance.remaining - 1), seconds)
+        return Allowance(
+            allowance.allowed, max(0, allowance.remaining - 1), seconds, limit - allowance.remaining + 1
+        )
 
     async def peek(self, key: str, *, limit: int, seconds: int) -> Allowance:
         left = limit - self.counts.get(key, 0)
-        return Allowance(left > 0, left, seconds)
+        return Allowance(left > 0, left, seconds, limit - left)
 
     async def forget(self, key: str, *, limit: int, seconds: int) -> None:
         self.counts.pop(key, None)
