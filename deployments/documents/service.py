@@ -69,8 +69,10 @@ class DocumentService:
             self._lookup.rights.reach(caller), filters, order=order, after=after, limit=limit + 1
         )
         entry = events.entry(caller, "R", AuditEvent.DOCUMENT_LIST)
-        shown = tuple(document.id for document in documents[:limit])
-        await self._audit.record(replace(entry, patient=filters.patient, document_ids=shown))
+        shown = documents[:limit]
+        patients = dict.fromkeys(one.metadata.patient for one in shown if one.metadata.patient)
+        entry = replace(entry, patient=filters.patient, patients=tuple(patients))
+        await self._audit.record(replace(entry, document_ids=tuple(one.id for one in shown)))
         return documents
 
     async def download(self, caller: Caller, document_id: UUID) -> Download:

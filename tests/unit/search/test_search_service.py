@@ -446,6 +446,14 @@ class TestAudit:
         )
         assert "clinic_note" in entry.names["request"]
 
+    async def test_each_answer_is_audited_with_the_patients_that_it_showed(self, world: World) -> None:
+        patients = ("LAB|1", "LAB|2", "LAB|1", None)
+        for number, patient in enumerate(patients):
+            await world.put(document("fever", patient=patient, day=date(2024, 1, 1 + number)))
+        await every_page(world, "fever", limit=2, sort="oldest")
+        first, second = (entry.patients for entry in world.audit.entries[:2])
+        assert (first, second) == (("LAB|1", "LAB|2"), ("LAB|1",))
+
     async def test_without_audit_there_is_no_answer(self, world: World) -> None:
         await world.put(document("fever"), document("fever"))
         world.audit.away = True
