@@ -17,6 +17,7 @@ from actors.event_pump import EventPump
 from actors.heart import Heart
 from actors.index_writer import IndexWriter
 from actors.leading import lead
+from actors.mailer import Mailer
 from actors.metrics import Meter
 from actors.parser import SandboxedParser
 from actors.pool_supervisor import Launcher, PoolSupervisor
@@ -26,6 +27,7 @@ from actors.stages import Stages
 from config.secrets import SecretStore
 from config.settings import Service, Settings
 from domain.jobs import Stage
+from domain.mail import RetryPlan
 from domain.search import Generation
 from models import analysis
 from models.embedding import encoder_identity, load_embedder
@@ -38,8 +40,13 @@ from stores.event_log import PostgresEventLog
 from stores.intake import processing_intake
 from stores.job_reports import JobReports
 from stores.jobs import JobStore
+from stores.keyring import SecretKeys
 from stores.leadership import Leadership
 from stores.listening import Listener
+from stores.mail.queue import CHANNEL as MAIL_CHANNEL
+from stores.mail.rendering import Templates
+from stores.mail.senders import open_mail
+from stores.ports import Keys, MailSender
 from stores.postgres import Postgres, database
 from stores.relay import Relay
 from stores.search import open_index
@@ -188,13 +195,16 @@ def index_writer(settings: Settings, secrets: SecretStore, name: str) -> Running
 
 
 def event_pump(settings: Settings, secrets: SecretStore) -> Running:
-    """Relay and all subscribers, standing by or leading."""
+    """Relay, all subscribers and the mailer, standing by or leading."""
     databases: dict[str, Postgres] = {service: Postgres.of(settings, secrets, service) for service in SENDERS}
     reader = Postgres.of(settings, secrets, "document", "document-reader")
     event_log = PostgresEventLog.of(settings, secrets)
     audit = PostgresAudit.of(settings, secrets)
     relay = Relay(databases, event_log, audit, secrets)
     blobs = DiskBlobs(settings.blobs_path)
+    sender = open_mail(settings, secrets)
+    waker = Listener(databases["auth"].target, secrets, MAIL_CHANNEL)
+    mailer = mailer_of(settings, databases["auth"], sender, SecretKeys.of(settings, secrets), waker)
     pump = EventPump(
         relay,
         [
@@ -204,6 +214,7 @@ def event_pump(settings: Settings, secrets: SecretStore) -> Running:
         ],
         event_log,
         kept=timedelta(days=settings.events.retention_days),
+        duties=[mailer],
     )
     office = Leadership(database(settings, "event"), secrets, "event-pump", silence_seconds=15)
 
@@ -216,8 +227,24 @@ def event_pump(settings: Settings, secrets: SecretStore) -> Running:
         event_log.close,
         audit.close,
         relay.close,
+        waker.close,
+        sender.close,
     ]
     return Running(work, closing)
+
+
+def mailer_of(settings: Settings, db: Postgres, sender: MailSender, keys: Keys, waker: Listener) -> Mailer:
+    """The mailer as the settings want it."""
+    return Mailer(
+        db,
+        sender,
+        keys=keys,
+        templates=Templates(settings.origin),
+        origin=settings.origin,
+        retry=RetryPlan(settings.mail.retry_seconds),
+        timeout=settings.mail.timeout_seconds,
+        waker=waker,
+    )
 
 
 def pool_supervisor(
