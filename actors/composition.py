@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from actors.event_pump import EventPump
+from actors.glass_closer import GlassCloser
 from actors.heart import Heart
 from actors.index_writer import IndexWriter
 from actors.leading import lead
@@ -24,6 +25,7 @@ from actors.pool_supervisor import Launcher, PoolSupervisor
 from actors.pulses import LeasePulse, WorkerPulse
 from actors.stage_worker import StageWorker
 from actors.stages import Stages
+from config.policy import AccessPolicy
 from config.secrets import SecretStore
 from config.settings import Service, Settings
 from domain.jobs import Stage
@@ -34,6 +36,7 @@ from models.embedding import encoder_identity, load_embedder
 from stores import job_rows
 from stores.audit import PostgresAudit
 from stores.blobs import DiskBlobs
+from stores.break_glass_ends import BreakGlassEnds
 from stores.document_directory import PostgresDocumentDirectory
 from stores.document_projection import document_projection
 from stores.event_log import PostgresEventLog
@@ -195,7 +198,7 @@ def index_writer(settings: Settings, secrets: SecretStore, name: str) -> Running
 
 
 def event_pump(settings: Settings, secrets: SecretStore) -> Running:
-    """Relay, all subscribers and the mailer, standing by or leading."""
+    """Relay, all subscribers, and what else one process alone does, standing by or leading."""
     databases: dict[str, Postgres] = {service: Postgres.of(settings, secrets, service) for service in SENDERS}
     reader = Postgres.of(settings, secrets, "document", "document-reader")
     event_log = PostgresEventLog.of(settings, secrets)
@@ -216,10 +219,16 @@ def event_pump(settings: Settings, secrets: SecretStore) -> Running:
         kept=timedelta(days=settings.events.retention_days),
         duties=[mailer],
     )
+    closer = GlassCloser(databases["auth"], BreakGlassEnds(audit, AccessPolicy.load().roles_of("breakglass")))
     office = Leadership(database(settings, "event"), secrets, "event-pump", silence_seconds=15)
 
+    async def duty() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for part in (pump.run, closer.run):
+                tasks.create_task(part())
+
     async def work() -> None:
-        await lead(office, pump.run, standby_seconds=settings.processing.poll_seconds)
+        await lead(office, duty, standby_seconds=settings.processing.poll_seconds)
 
     closing: list[Closing] = [
         *(db.close for db in databases.values()),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import asyncpg
@@ -106,6 +106,22 @@ class Sessions:
             reason,
         )
         return len(rows)
+
+    async def cap(self, account_id: UUID, life: timedelta, *, second_factor: bool) -> None:
+        """For another role of the account: its sessions last `life` from their login at most.
+
+        With `second_factor`, those without one may do nothing before it is set up.
+        """
+        await self._connection.execute(
+            """
+            UPDATE session SET expires_at = least(expires_at, created_at + $2),
+                               restriction = CASE WHEN $3 AND NOT mfa THEN 'mfa' ELSE restriction END
+            WHERE account_id = $1 AND revoked_at IS NULL
+            """,
+            account_id,
+            life,
+            second_factor,
+        )
 
     async def of_token(self, token: str) -> Session | None:
         row = await self._connection.fetchrow(

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from deployments.administration import part as administration
 from deployments.auth import (
     accounts,
 )
 from deployments.auth.shared import Part
 
-PARTS: tuple[Part, ...] = (accounts.PART,)
+PARTS: tuple[Part, ...] = (
+    accounts.PART,
+    administration.ADMINISTRATION,
+    administration.EMERGENCY,
+)

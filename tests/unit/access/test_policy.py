@@ -82,6 +82,7 @@ def test_which_principals_count() -> None:
     assert shown == COUNTING
     assert POLICY.kinds("service") == {"user", "role"}
     assert POLICY.kinds("nobody") == frozenset()
+    assert POLICY.roles_of("breakglass") == {"doctor"}
 
 
 def test_the_words_are_those_of_the_code() -> None:
