@@ -229,7 +229,7 @@ class SearchSettings(Section):
     exact_below_passages: int = Field(
         20_000, ge=0, description="Vector search is exact when the caller sees fewer passages than this."
     )
-    query_characters: int = Field(1000, ge=1, description="Longest query, in characters.")
+    query_characters: int = Field(1000, ge=1, le=10_000, description="Longest query, in characters.")
     query_clauses: int = Field(64, ge=1, description="Most clauses of a query.")
     leg_timeout_seconds: Seconds = Field(
         5, description="Longest time the words or the meaning part of a search may take."

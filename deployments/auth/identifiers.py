@@ -21,14 +21,16 @@ class Address:
 def email_address(text: str, *, field: str = "email") -> Address:
     """Syntax by RFC 5321 and 6531, the domain by IDNA; raises `Invalid` naming `field`.
 
-    Case and compatibility variants share a key; `a+x@` stays another address than `a@`.
+    The domain is stored as mail servers know it (`xn--…`). Case and compatibility variants, and both spellings of an
+    international domain, share a key; `a+x@` stays another address than `a@`.
     """
     try:
         found = validate_email(text, check_deliverability=False, globally_deliverable=False)
     except EmailNotValidError:
         error = FieldError(field, "email", "This is not an e-mail address.")
         raise Invalid("The e-mail address is not valid.", errors=(error,)) from None
-    return Address(found.normalized, folded(found.normalized))
+    domain = found.ascii_domain.lower()
+    return Address(f"{found.local_part}@{domain}", f"{folded(found.local_part)}@{domain}")
 
 
 def email_key(text: str) -> str:

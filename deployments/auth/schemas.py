@@ -8,10 +8,10 @@ from uuid import UUID
 
 from pydantic import Field, SecretStr
 
-from deployments.edge.schemas import Line, StrictModel
+from deployments.edge.schemas import Line, StrictModel, Wording
 
 RequestableRole = Literal["patient", "nurse", "doctor", "researcher", "records_manager"]
-Email = Annotated[Line, Field(min_length=3, max_length=254, examples=["doctor@example.com"])]
+Email = Annotated[Wording, Field(min_length=3, max_length=254, examples=["doctor@example.com"])]
 Username = Annotated[
     Line, Field(min_length=3, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", examples=["drsmith"])
 ]
@@ -37,7 +37,7 @@ class Accepted(StrictModel):
 
 
 class LoginRequest(StrictModel):
-    email: Annotated[str, Field(max_length=320, examples=["doctor@example.com"])]
+    email: Annotated[Wording, Field(max_length=320, examples=["doctor@example.com"])]
     password: Password
 
 

@@ -12,6 +12,7 @@ from fastapi.responses import StreamingResponse
 
 from deployments.documents.bodies import upload_of
 from deployments.documents.schemas import (
+    MAX_PAGE,
     PREFIX,
     Deletion,
     DocumentView,
@@ -199,7 +200,7 @@ async def content(
 @router.get("/{document_id}/pages/{page}/text", responses=_READ_ANSWERS | _problems(s409="Not read yet."))
 async def page_text(
     document_id: UUID,
-    page: Annotated[int, Path(ge=1, le=1_000_000)],
+    page: Annotated[int, Path(ge=1, le=MAX_PAGE)],
     caller: Reader,
     service: Annotated[DocumentService, Depends(service)],
 ) -> PageText:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import Field
 
-from deployments.edge.schemas import Line, StrictModel
+from deployments.edge.schemas import Line, StrictModel, Wording
 from domain.access import Sensitivity
 from domain.documents import DocumentType
 from domain.jobs import QUARANTINES, REJECTIONS, Stage
@@ -18,10 +18,12 @@ from stores.document_lists import Order
 from stores.documents import Document
 
 PREFIX = "/api/v1/documents"
+MAX_PAGE = 1_000_000
 
 Patient = Annotated[
     Line,
     Field(
+        max_length=129,
         pattern=r"^[^|\s]{1,64}\|[^|\s]([^|]{0,62}[^|\s])?$",
         description="Record number: the issuing system, `|`, the number.",
         examples=["MRN|4711"],
@@ -31,7 +33,7 @@ Name = Annotated[Line, Field(min_length=1, max_length=100)]
 Filename = Annotated[
     str, Field(max_length=4096, description="Only the last part counts, without anything that misleads.")
 ]
-Title = Annotated[Line, Field(min_length=1, max_length=500, description="Default: from the file name.")]
+Title = Annotated[Wording, Field(min_length=1, max_length=500, description="Default: from the file name.")]
 
 
 class VersionParameters(StrictModel):
@@ -223,14 +225,14 @@ class ListParameters(PageParameters):
     document_type: list[DocumentType] = Field([], max_length=20)
     department: list[Name] = Field([], max_length=20)
     patient: Patient | None = None
-    owner: Annotated[str, Field(pattern="^me$")] | None = Field(None, description="`me`: only own documents.")
+    owner: Literal["me"] | None = Field(None, description="`me`: only own documents.")
     sort: Order = Order.NEWEST
 
 
 class EntityParameters(PageParameters):
     """Which mentions."""
 
-    page: int | None = Field(None, ge=1, description="Only those on this page.")
+    page: int | None = Field(None, ge=1, le=MAX_PAGE, description="Only those on this page.")
 
 
 def _standing(document: Document) -> dict[str, Any]:

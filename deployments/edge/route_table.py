@@ -79,7 +79,7 @@ class RouteTable:
 
     def __init__(self, routes: Sequence[APIRoute]) -> None:
         """Raises `ValueError` for a route that says neither `requires(...)` nor `anyone`."""
-        self._routes = [(route, _facts(route)) for route in routes]
+        self._routes = [(route, facts_of_route(route)) for route in routes]
 
     def find(self, scope: Scope) -> RouteFacts | None:
         return next((facts for route, facts in self._routes if route.matches(scope)[0] is Match.FULL), None)
@@ -91,7 +91,8 @@ def facts_of(scope: Scope) -> RouteFacts | None:
     return found if isinstance(found, RouteFacts) else None
 
 
-def _facts(route: APIRoute) -> RouteFacts:
+def facts_of_route(route: APIRoute) -> RouteFacts:
+    """What a route declares; raises `ValueError` unless it says exactly once who may call it."""
     dependants = list(_flat(route.dependant))
     marks = [d.call.edge_permission for d in dependants if d.call and hasattr(d.call, "edge_permission")]
     if len(marks) != 1:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Annotated, Generic, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 T = TypeVar("T")
+
+
+REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Controls (C0, DEL, C1), half surrogate pairs, ends of lines and paragraphs."""
+DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Embeddings, overrides and isolates: they make a text look like another one."""
 
 
 class StrictModel(BaseModel):
@@ -42,11 +49,27 @@ class Page(StrictModel, Generic[T]):
     next_cursor: str | None = None
 
 
-def _printable(value: object) -> object:
-    if isinstance(value, str) and any(ord(character) < 32 or ord(character) == 127 for character in value):
-        raise ValueError("must not contain control characters")
+def _visible(value: object) -> object:
+    if isinstance(value, str) and any(
+        sign in DIRECTIONS or unicodedata.category(sign) in REFUSED_CATEGORIES for sign in value
+    ):
+        raise ValueError("must not contain control characters or characters that change the direction")
     return value
 
 
-Line = Annotated[str, BeforeValidator(_printable), StringConstraints(strip_whitespace=True)]
-"""A text of one line: no control characters, outer blanks taken away."""
+def _composed(value: object) -> object:
+    return unicodedata.normalize("NFC", value) if isinstance(value, str) else value
+
+
+def _compatible(value: object) -> object:
+    return unicodedata.normalize("NFKC", value) if isinstance(value, str) else value
+
+
+_Trimmed = StringConstraints(strip_whitespace=True)
+
+Line = Annotated[str, BeforeValidator(_compatible), BeforeValidator(_visible), _Trimmed]
+"""One line in NFKC: names, record numbers, reasons. Outer blanks are taken away, control characters and those that
+change the direction of the text are refused."""
+
+Wording = Annotated[str, BeforeValidator(_composed), BeforeValidator(_visible), _Trimmed]
+"""One line as it was worded (NFC): titles, and addresses, whose parts compatibility forms would confuse."""

@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 
 from deployments.auth.parts import PARTS
 from deployments.documents.routes import router as documents
+from deployments.edge.route_table import facts_of_route
 from deployments.edge.schemas import Problem
 from deployments.processing.routes import router as processing
 from deployments.search.routes import router as search
@@ -35,7 +36,10 @@ def slice_routers() -> list[APIRouter]:
 
 
 def merged_openapi(routers: list[APIRouter]) -> dict[str, Any]:
-    """One document (OpenAPI 3.1) in which every operation also names its problem answers."""
+    """One document (OpenAPI 3.1) in which every operation also names its problem answers and who may call it.
+
+    `x-permission` is a permission of the access policy, or `anyone`.
+    """
     routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
     document = get_openapi(
         title="medsearch", version=version("medsearch"), description=DESCRIPTION.strip(), routes=routes
@@ -46,6 +50,10 @@ def merged_openapi(routers: list[APIRouter]) -> dict[str, Any]:
     schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas |= schema.pop("$defs")
     schemas["Problem"] = schema
+    for route in (route for route in routes if route.include_in_schema):
+        for method in route.methods or ():
+            operation = document["paths"][route.path_format][method.lower()]
+            operation["x-permission"] = facts_of_route(route).permission or "anyone"
     for operations in document["paths"].values():
         for operation in operations.values():
             _name_problems(operation["responses"])

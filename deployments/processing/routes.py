@@ -53,7 +53,9 @@ async def stats(_: Viewer, service: Service) -> Stats:
 async def jobs(
     caller: Viewer,
     service: Service,
-    status: Annotated[list[Status] | None, Query(description="Only these states.")] = None,
+    status: Annotated[
+        list[Status] | None, Query(max_length=len(Status), description="Only these states.")
+    ] = None,
     document_id: Annotated[UUID | None, Query(description="Only this document's.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: Annotated[str | None, Query(max_length=4096)] = None,

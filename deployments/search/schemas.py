@@ -15,6 +15,9 @@ from domain.search import SortKey
 from domain.text import AssertionLabel
 from models.sections import NAMES as SECTIONS
 
+LONGEST_QUERY = 10_000
+"""Whatever `search.query_characters` says."""
+
 
 class Mode(StrEnum):
     """By words, by meaning, or both made one ranking."""
@@ -40,7 +43,10 @@ def _known_section(name: str) -> str:
 
 SectionName = Annotated[str, Field(max_length=40), AfterValidator(_known_section)]
 ConceptCode = Annotated[
-    str, Field(pattern=r"^(ICD10CM|HP|MESH|DRUGBANK):[A-Za-z0-9.]{1,20}$", examples=["ICD10CM:J18.9"])
+    str,
+    Field(
+        max_length=29, pattern=r"^(ICD10CM|HP|MESH|DRUGBANK):[A-Za-z0-9.]{1,20}$", examples=["ICD10CM:J18.9"]
+    ),
 ]
 
 
@@ -99,7 +105,9 @@ class SearchRequest(StrictModel):
     )
 
     query: str = Field(
-        "", description='Words, "phrases", +required, -excluded, OR; nothing is a syntax error.'
+        "",
+        max_length=LONGEST_QUERY,
+        description='Words, "phrases", +required, -excluded, OR; nothing is a syntax error.',
     )
     mode: Mode = Mode.HYBRID
     filters: FilterSet = FilterSet()
@@ -115,7 +123,7 @@ class SearchRequest(StrictModel):
 class SearchParameters(StrictModel):
     """The simple case, as query parameters."""
 
-    q: str = Field(default="", description="As `query` of POST /api/v1/search.")
+    q: str = Field(default="", max_length=LONGEST_QUERY, description="As `query` of POST /api/v1/search.")
     mode: Mode = Mode.HYBRID
     sort: SortKey = SortKey.RELEVANCE
     limit: int = Field(default=10, ge=1, le=100)

@@ -21,7 +21,7 @@ def test_it_answers_on_full_paths_from_the_data_folder(platform: Platform) -> No
     assert answer["cwd"] == str(platform.settings.data_dir)
 
 
-def test_every_listening_socket_is_on_loopback(platform: Platform) -> None:
+def test_r1_every_listening_socket_is_on_loopback(platform: Platform) -> None:
     listening = platform.listening()
     ray, http = platform.settings.ray, platform.settings.http
     assert {http.port, ray.gcs_port, ray.dashboard_port} <= {port for _, port in listening}
@@ -31,7 +31,7 @@ def test_every_listening_socket_is_on_loopback(platform: Platform) -> None:
 @pytest.mark.parametrize(
     "path", ["/api/serve/applications/", "/api/jobs/", "/api/v0/actors", "/nodes?view=summary"]
 )
-def test_the_dashboard_answers_only_with_the_token(platform: Platform, path: str) -> None:
+def test_r1_the_dashboard_answers_only_with_the_token(platform: Platform, path: str) -> None:
     assert platform.serve_api("GET", path, token=False).status_code == 401
     assert platform.serve_api("GET", path).status_code == 200
 
@@ -64,7 +64,7 @@ def test_taken_ports_are_named_with_their_settings(
     assert second.processes() == []
 
 
-def test_no_secret_appears_where_others_could_read_it(platform: Platform) -> None:
+def test_a33_no_secret_appears_where_others_could_read_it(platform: Platform) -> None:
     secrets = [platform.secrets.resolve(name).get_secret_value() for name in platform.secrets.names()]
     assert len(secrets) > 10
     text = platform.readable()
@@ -72,7 +72,7 @@ def test_no_secret_appears_where_others_could_read_it(platform: Platform) -> Non
     assert not any(secret in text for secret in secrets)
 
 
-def test_the_query_string_is_not_logged(platform: Platform) -> None:
+def test_a33_the_query_string_is_not_logged(platform: Platform) -> None:
     httpx.get(f"{platform.base_url}/stand-in?q=haemochromatosis")
     logs = platform.layout.ray / "session_latest" / "logs"
     assert not any(b"haemochromatosis" in path.read_bytes() for path in logs.rglob("*") if path.is_file())

@@ -245,7 +245,7 @@ async def test_a32_one_address_is_one_account(
     assert sorted(row["email_key"] for row in rows) == [f"{local}+x@example.com", f"{local}@example.com"]
 
 
-async def test_a_bcrypt_hash_verifies_and_is_upgraded(
+async def test_id2_a_bcrypt_hash_verifies_and_is_upgraded(
     client: httpx.AsyncClient, arrive: Arrive, settings: Settings, secrets: SecretStore
 ) -> None:
     person = await arrive()

@@ -159,7 +159,7 @@ async def test_logout_ends_another_session_only_of_the_same_account(
     assert (await other.refresh()).status_code == 401
 
 
-async def test_a_session_ends_after_its_time(
+async def test_id4_a_session_ends_after_its_time(
     arrive: Arrive, settings: Settings, secrets: SecretStore
 ) -> None:
     person = await arrive()

@@ -141,7 +141,7 @@ async def test_the_status_is_small_and_needs_no_record(world: World) -> None:
 
 
 @pytest.mark.parametrize("path", [*PATHS, "/status"])
-async def test_what_is_hidden_looks_as_what_is_missing(
+async def test_ac7_what_is_hidden_looks_as_what_is_missing(
     world: World, processing: Processing, path: str
 ) -> None:
     document_id = await world.account().uploaded(PDF)
@@ -188,7 +188,7 @@ async def test_a_refused_look_is_recorded(world: World) -> None:
         ({"department": "cardiology"}, "records_manager", ["department:cardiology"], 404),
     ],
 )
-async def test_who_may_read_what(
+async def test_ac1_who_may_read_what(
     world: World, fields: dict[str, str], role: str, principals: list[str], status: int
 ) -> None:
     document_id = await world.account().uploaded(PDF, **fields)

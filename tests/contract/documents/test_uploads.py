@@ -261,7 +261,7 @@ async def test_a_malformed_key_is_422(world: World, key: str) -> None:
     assert answer.status_code == 422
 
 
-async def test_who_may_upload_what(world: World) -> None:
+async def test_ac11_who_may_upload_what(world: World) -> None:
     own = world.account("patient", "self:MRN|1")
     assert (await own.upload(b"1", patient="MRN|1")).status_code == 202
     assert (await own.upload(b"2")).status_code == 202

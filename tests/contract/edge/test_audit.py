@@ -59,7 +59,7 @@ async def stored(owner: Postgres, request_id: str) -> list[asyncpg.Record]:
         return await connection.fetch("SELECT * FROM audit_record WHERE request_id = $1", request_id)
 
 
-async def test_a_record_is_stored_with_its_secret_fields_sealed(
+async def test_au3_a_record_is_stored_with_its_secret_fields_sealed(
     audit: PostgresAudit, owner: Postgres, settings: Settings, secrets: SecretStore, tmp_path: Path
 ) -> None:
     given = entry()
@@ -161,7 +161,7 @@ async def test_one_document_is_listed_once_and_first(audit: PostgresAudit, owner
         "SET ROLE medsearch_owner",
     ],
 )
-async def test_the_application_can_do_nothing_but_insert(audit: PostgresAudit, statement: str) -> None:
+async def test_au1_the_application_can_do_nothing_but_insert(audit: PostgresAudit, statement: str) -> None:
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         async with audit.db.connection() as connection:
             await connection.execute(statement)

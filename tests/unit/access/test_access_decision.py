@@ -26,14 +26,14 @@ ACCESS = st.builds(Access, PRINCIPALS, st.sampled_from(Sensitivity))
 
 
 @given(PRINCIPALS, ACCESS)
-def test_the_decision_is_the_intersection_that_the_filter_asks_for(
+def test_ac1_the_decision_is_the_intersection_that_the_filter_asks_for(
     caller: frozenset[str], access: Access
 ) -> None:
     assert may_read(caller, access) == bool(caller & effective_principals(access))
 
 
 @given(PRINCIPALS, ACCESS)
-def test_the_rules_in_other_words(caller: frozenset[str], access: Access) -> None:
+def test_ac1_the_rules_in_other_words(caller: frozenset[str], access: Access) -> None:
     opens = False
     for principal in caller:
         if principal in access.principals:
@@ -45,14 +45,16 @@ def test_the_rules_in_other_words(caller: frozenset[str], access: Access) -> Non
 
 
 @given(PRINCIPALS)
-def test_a_researcher_reads_what_is_deidentified_and_nothing_else(listed: frozenset[str]) -> None:
+def test_ac3_a_researcher_reads_what_is_deidentified_and_nothing_else(listed: frozenset[str]) -> None:
     for sensitivity in Sensitivity:
         access = Access(listed | {RESEARCHERS}, sensitivity)
         assert may_read({RESEARCHERS}, access) is (sensitivity is Sensitivity.DEIDENTIFIED)
 
 
 @given(PRINCIPALS, st.frozensets(st.sampled_from(sorted(KINDS))))
-def test_counting_keeps_the_kinds_that_are_named(principals: frozenset[str], kinds: frozenset[str]) -> None:
+def test_ac9_counting_keeps_the_kinds_that_are_named(
+    principals: frozenset[str], kinds: frozenset[str]
+) -> None:
     kept = counting(principals, kinds)
     assert kept <= principals
     assert {kind(one) for one in kept} <= kinds
@@ -60,7 +62,7 @@ def test_counting_keeps_the_kinds_that_are_named(principals: frozenset[str], kin
 
 
 @given(ACCESS)
-def test_an_empty_principal_set_matches_nothing(access: Access) -> None:
+def test_ac2_an_empty_principal_set_matches_nothing(access: Access) -> None:
     assert not may_read((), access)
 
 
@@ -72,13 +74,13 @@ def test_more_principals_never_close_a_document(
 
 
 @given(PRINCIPALS, PRINCIPALS)
-def test_restricting_never_opens(caller: frozenset[str], listed: frozenset[str]) -> None:
+def test_ac4_restricting_never_opens(caller: frozenset[str], listed: frozenset[str]) -> None:
     restricted = may_read(caller, Access(listed, Sensitivity.RESTRICTED))
     assert restricted <= may_read(caller, Access(listed))
 
 
 @given(NAMES, st.one_of(st.none(), NAMES), st.one_of(st.none(), NAMES))
-def test_defaults(owner: str, patient: str | None, department: str | None) -> None:
+def test_ac5_defaults(owner: str, patient: str | None, department: str | None) -> None:
     listed = default_access(owner, patient=patient, department=department)
     expected = {"user": owner}
     if patient is not None:
@@ -88,7 +90,7 @@ def test_defaults(owner: str, patient: str | None, department: str | None) -> No
     assert listed == {f"{name}:{value}" for name, value in expected.items()}
 
 
-def test_a_patients_document_is_not_its_departments() -> None:
+def test_ac5_a_patients_document_is_not_its_departments() -> None:
     access = Access(default_access("1", patient="LAB|7", department="cardiology"))
     assert not may_read({"department:cardiology", "role:doctor", "user:2"}, access)
     assert may_read({"treating:LAB|7"}, access)

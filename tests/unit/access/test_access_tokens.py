@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import string
+import time
 from typing import Any
 from uuid import UUID
 
@@ -63,7 +64,7 @@ def reason(token: str | bytes, keys: PublicKeys = KEYS, now: float = NOW) -> str
     return refused.value.reason
 
 
-def test_our_own_token_is_accepted() -> None:
+def test_id3_our_own_token_is_accepted() -> None:
     assert accepted(TOKEN) == CLAIMS
     assert accepted(signed()) == CLAIMS
 
@@ -334,3 +335,12 @@ def test_a26_large_tokens_and_other_serialisations() -> None:
     assert reason(nested) == "algorithm_or_type"
     general = json.dumps({"payload": text(PAYLOAD), "signatures": []})
     assert reason(general) == "malformed"
+
+
+@pytest.mark.parametrize("size", [8 * 1024, 1024 * 1024])
+@pytest.mark.parametrize("parts", [3, 5], ids=["signed", "encrypted"])
+def test_a26_large_tokens_are_refused_at_once(size: int, parts: int) -> None:
+    whole = b".".join([b"A" * (size // parts)] * parts)
+    begun = time.perf_counter()
+    assert reason(whole) == "too_long" if len(whole) > 8192 else reason(whole)
+    assert time.perf_counter() - begun < 0.5

@@ -59,7 +59,7 @@ TABLE = {
 """security.md's operations x roles, written a second time, by hand."""
 
 
-def test_the_whole_table() -> None:
+def test_ac6_the_whole_table() -> None:
     shown = {name: " ".join(POLICY.scope(role, name) or "-" for role in PEOPLE) for name in POLICY.table}
     assert shown == TABLE
 
@@ -75,7 +75,7 @@ COUNTING = {
 """Which principals count for whom, by hand as well."""
 
 
-def test_which_principals_count() -> None:
+def test_ac9_which_principals_count() -> None:
     shown = {
         kind: " ".join("yes" if kind in POLICY.kinds(role) else "-" for role in PEOPLE) for kind in COUNTING
     }
@@ -90,7 +90,7 @@ def test_the_words_are_those_of_the_code() -> None:
     assert set(COUNTING) == KINDS == PRINCIPAL_KINDS
 
 
-def test_a_service_may_load_in_bulk_and_nothing_else() -> None:
+def test_id8_a_service_may_load_in_bulk_and_nothing_else() -> None:
     assert POLICY.permissions("service") == {"bulk.ingest"}
 
 

@@ -175,7 +175,7 @@ async def test_errors_are_problems(serve: Open, how: str, status: int, code: str
     assert "Smith" not in answer.text
 
 
-async def test_the_log_has_the_template_and_never_values(serve: Open) -> None:
+async def test_a33_the_log_has_the_template_and_never_values(serve: Open) -> None:
     lines = io.StringIO()
     configure_logging(LogSettings(), component="test", stream=lines)
     try:
@@ -253,7 +253,7 @@ async def test_b9_hostile_json_is_422(serve: Open, body: bytes) -> None:
 @pytest.mark.parametrize(
     "kind", ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-16", ""]
 )
-async def test_a_body_must_be_announced_as_json(serve: Open, kind: str) -> None:
+async def test_a2_a_body_must_be_announced_as_json(serve: Open, kind: str) -> None:
     async with serve() as (_, client):
         answer = await client.post(
             "/api/v1/things/1", content=b'{"name":"a"}', headers={"Content-Type": kind}
@@ -377,7 +377,7 @@ async def test_i7_access_never_opens_while_the_directory_or_the_keys_are_away(se
         ("patient", {"self"}),
     ],
 )
-async def test_principals_left_over_from_another_role_do_not_count(
+async def test_ac9_principals_left_over_from_another_role_do_not_count(
     serve: Open, role: str, left: set[str]
 ) -> None:
     async with serve() as (stand, client):
