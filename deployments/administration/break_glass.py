@@ -27,7 +27,7 @@ WATCHERS = ("privacy_officer", "admin")
 class Confirmation(Protocol):
     """Asks whoever is logged in for the password again (`deployments.auth.credentials.Credentials`)."""
 
-    async def confirm(self, user: UUID, password: str | None) -> Account: ...
+    async def confirm(self, user: UUID, password: str | None, *, session: str | None) -> Account: ...
 
 
 class BreakGlassService:
@@ -53,7 +53,7 @@ class BreakGlassService:
     ) -> BreakGlassAnswer:
         """Open the patient's documents. Raises `Invalid` and `TooMany` as logins, `Conflict` while one is open."""
         session = _session(caller)
-        account = await self._credentials.confirm(UUID(caller.user_id), password)
+        account = await self._credentials.confirm(UUID(caller.user_id), password, session=caller.session_id)
         async with self._db.transaction() as connection:
             if known := await once.known(connection):
                 return BreakGlassAnswer.model_validate(known)
