@@ -28,6 +28,7 @@ Status = Literal["active", "suspended", "closed"]
 Patient = Annotated[
     Line,
     Field(
+        max_length=129,
         pattern=r"^[^|\s]{1,64}\|[^|\s]([^|]{0,62}[^|\s])?$",
         description="Record number: the issuing system, `|`, the number.",
         examples=["MRN|4711"],
