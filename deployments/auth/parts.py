@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from deployments.auth import (
     accounts,
+    mailed_links,
 )
 from deployments.auth.shared import Part
 
-PARTS: tuple[Part, ...] = (accounts.PART,)
+PARTS: tuple[Part, ...] = (accounts.PART, mailed_links.PART)

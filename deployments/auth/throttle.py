@@ -72,6 +72,13 @@ class LoginThrottle:
                 key, limit=self._limits.identifier_attempts, seconds=self._limits.window_seconds
             )
 
+    async def forget(self, identifier: str) -> None:
+        """Start the identifier's window anew: the owner used a mailed link."""
+        limits = self._limits
+        await self._limiter.forget(
+            self._identifier(identifier), limit=limits.identifier_attempts, seconds=limits.window_seconds
+        )
+
     async def _refusal(self, key: str, reset_seconds: float) -> TooMany:
         refused = await self._limiter.take(
             f"{key}:refused", limit=REMEMBERED_REFUSALS, seconds=self._limits.window_seconds
