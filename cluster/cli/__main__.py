@@ -6,11 +6,15 @@ import typer
 
 from cluster.cli import (
     client,
+    keys,
+    mail,
     platform,
 )
 
 COMMANDS = (
     client,
+    keys,
+    mail,
     platform,
 )
 """Modules that add their commands: one line each, sorted, here and above."""
