@@ -94,6 +94,9 @@ class Mailer:
             await self._again(mail, "mail.timeout")
         except Unavailable as trouble:
             await self._again(mail, trouble.code)
+        except Exception as error:  # noqa: BLE001 - one mail, whatever is wrong with it, must not stop events and others
+            log.error("mail_unexpected_error", mail=str(mail.id), kind=mail.kind, error=type(error).__name__)
+            await self._again(mail, "mail.unexpected")
         else:
             async with self._db.transaction() as connection:
                 await MailQueue.sent(connection, mail)

@@ -8,38 +8,39 @@ from enum import StrEnum
 
 
 class MailKind(StrEnum):
-    """One template each. No mail holds what somebody typed: it could be used to write to strangers in our name."""
+    """One template each. No mail to a stranger holds what somebody typed: who can make us write could write in our name."""
 
     WELCOME = "welcome"
     VERIFY = "verify"
-    ALREADY_REGISTERED = "already-registered"
-    NAME_TAKEN = "name-taken"
+    ALREADY_REGISTERED = "already_registered"
+    NAME_TAKEN = "name_taken"
     RESET = "reset"
-    PASSWORD_CHANGED = "password-changed"  # noqa: S105 - a name
-    EMAIL_CHANGE = "email-change"
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105 - a name
+    EMAIL_CHANGE = "email_change"
     """To the new address, with the link."""
-    EMAIL_CHANGE_REQUESTED = "email-change-requested"
+    EMAIL_CHANGE_REQUESTED = "email_change_requested"
     """To the address that still counts."""
-    EMAIL_CHANGE_TAKEN = "email-change-taken"
+    EMAIL_CHANGE_TAKEN = "email_change_taken"
     """To whoever has the address that somebody else wanted."""
-    EMAIL_CHANGED = "email-changed"
+    EMAIL_CHANGED = "email_changed"
     """To the address that counts no more."""
-    REFRESH_REUSE = "refresh-reuse"
-    MFA_ENABLED = "mfa-enabled"
-    MFA_DISABLED = "mfa-disabled"
-    RECOVERY_CODE_USED = "recovery-code-used"
-    API_KEY_CREATED = "api-key-created"
-    OIDC_LINKED = "oidc-linked"
-    ROLE_APPROVED = "role-approved"
+    REFRESH_REUSE = "refresh_reuse"
+    MFA_ENABLED = "mfa_enabled"
+    MFA_DISABLED = "mfa_disabled"
+    RECOVERY_CODE_USED = "recovery_code_used"
+    API_KEY_CREATED = "api_key_created"
+    OIDC_LINKED = "oidc_linked"
+    ROLE_APPROVED = "role_approved"
     """With `role`."""
-    ROLE_REFUSED = "role-refused"
+    ROLE_REFUSED = "role_refused"
     """With `role`."""
-    ROLE_CHANGED = "role-changed"
+    ROLE_CHANGED = "role_changed"
     """With `role`."""
     SUSPENDED = "suspended"
     ACTIVATED = "activated"
-    BREAK_GLASS = "break-glass"
-    """To a privacy officer, with `started_at`, `ends_at` (as text) and `break_glass_id`; the patient is in the trail."""
+    BREAK_GLASS = "break_glass"
+    """To whoever watches over emergency access, with its `id`, `username`, `started_at` and `ends_at` as text; the
+    patient stands in the trail alone."""
 
 
 class LinkPurpose(StrEnum):

@@ -18,8 +18,6 @@ COLUMNS = """
     institution, email_verified_at, token_version, created_at, requested_at
 """
 EDITABLE = (
-    "email",
-    "email_key",
     "username",
     "username_key",
     "first_name",
@@ -137,7 +135,7 @@ class Accounts:
         )
 
     async def update(self, account_id: UUID, changes: Mapping[str, str | None]) -> None:
-        """Set columns of `EDITABLE`; raises `Conflict` when a name or an address is taken."""
+        """Set columns of `EDITABLE`; raises `Conflict` when the user name is taken."""
         names = [name for name in EDITABLE if name in changes]
         assignments = ", ".join(f"{name} = ${n}" for n, name in enumerate(names, 2))
         try:
@@ -147,14 +145,7 @@ class Accounts:
                 *(changes[name] for name in names),
             )
         except asyncpg.UniqueViolationError:
-            raise Conflict(
-                "This name or address cannot be used; choose another.", code="account.taken"
-            ) from None
-
-    async def unverify(self, account_id: UUID) -> None:
-        await self._connection.execute(
-            "UPDATE account SET email_verified_at = NULL WHERE id = $1", account_id
-        )
+            raise Conflict("This name cannot be used; choose another.", code="account.taken") from None
 
     async def set_password(self, account_id: UUID, password_hash: str) -> None:
         await self._connection.execute(

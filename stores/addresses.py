@@ -59,6 +59,13 @@ class Addresses:
 
     async def change(self, account_id: UUID) -> bool:
         """The pending address counts from now on, and is proven; False when another account has it by now."""
+        try:
+            async with self._connection.transaction():
+                return await self._changed(account_id)
+        except asyncpg.UniqueViolationError:  # taken by another in this very moment
+            return False
+
+    async def _changed(self, account_id: UUID) -> bool:
         changed = await self._connection.fetchval(
             """
             UPDATE account a SET email = pending_email, email_key = pending_email_key, email_verified_at = now(),

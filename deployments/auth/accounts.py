@@ -17,6 +17,7 @@ def services(shared: Shared) -> Mapping[str, object]:
         shared.db,
         credentials=shared.credentials,
         trail=shared.trail,
+        limits=shared.mail_limits,
         verified=not settings.email_verification,
     )
     logins = LoginService(

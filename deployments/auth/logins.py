@@ -15,12 +15,14 @@ from deployments.auth.hashing import Verification
 from deployments.auth.identifiers import email_key
 from deployments.auth.tokens import TokenIssuer, TokenPair
 from deployments.auth.trail import AccountTrail
-from deployments.edge.context import address, arrived_at
+from deployments.edge.context import address, arrived_at, request_id
 from domain.access import Caller
 from domain.audit import AuditEvent
 from domain.errors import Forbidden, Unauthenticated
 from domain.events import EventType
+from domain.mail import MailKind
 from stores.accounts import Account, Accounts
+from stores.mail.queue import MailQueue
 from stores.postgres import Postgres
 from stores.refresh_tokens import Session, Sessions, Used, fresh_token
 
@@ -168,4 +170,7 @@ class LoginService:
                 about=session.account_id,
                 session=session.id,
                 reason="refresh_token_reused",
+            )
+            await MailQueue.add(
+                connection, session.account_id, MailKind.REFRESH_REUSE, request_id=request_id()
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from deployments.administration import part as administration
 from deployments.auth import (
     accounts,
+    mailed_links,
 )
 from deployments.auth.shared import Part
 
@@ -12,4 +13,5 @@ PARTS: tuple[Part, ...] = (
     accounts.PART,
     administration.ADMINISTRATION,
     administration.EMERGENCY,
+    mailed_links.PART,
 )

@@ -12,6 +12,7 @@ from config.secrets import SecretStore
 from config.settings import Settings
 from deployments.auth.credentials import Credentials
 from deployments.auth.hashing import PasswordHasher
+from deployments.auth.mail_limits import MailLimits
 from deployments.auth.throttle import LoginThrottle
 from deployments.auth.trail import AccountTrail
 from deployments.edge.environment import Edge
@@ -29,6 +30,7 @@ class Shared:
     hasher: PasswordHasher
     trail: AccountTrail
     throttle: LoginThrottle
+    mail_limits: MailLimits
     credentials: Credentials
 
     @classmethod
@@ -37,6 +39,7 @@ class Shared:
         hasher = PasswordHasher(settings.auth)
         trail = AccountTrail(edge.audit)
         throttle = LoginThrottle(edge.limiter, secrets, settings.auth.login)
+        mail_limits = MailLimits(edge.limiter, secrets, settings.auth.login)
         credentials = Credentials(
             db,
             rules=settings.auth.password,
@@ -45,7 +48,7 @@ class Shared:
             trail=trail,
             known_address=timedelta(days=settings.auth.login.known_address_days),
         )
-        return cls(settings, secrets, edge, db, hasher, trail, throttle, credentials)
+        return cls(settings, secrets, edge, db, hasher, trail, throttle, mail_limits, credentials)
 
     async def close(self) -> None:
         self.hasher.close()

@@ -13,7 +13,7 @@ from aiosmtplib import (
 )
 
 from config.mail_settings import MailSettings
-from config.secrets import SecretStore
+from config.secrets import SecretMissing, SecretStore
 from domain.errors import Unavailable
 from stores.mail.messages import Letterhead, on_the_wire
 from stores.ports import Mail, MailRefused
@@ -43,6 +43,8 @@ class SmtpMail:
                 await server.send_message(message, sender=self._letterhead.address, recipients=recipients)
         except (SMTPException, OSError) as error:
             raise _translated(error) from None
+        except SecretMissing as error:
+            raise Unavailable(f"{error}.", code="mail.password_missing") from None
 
     async def close(self) -> None:
         return None

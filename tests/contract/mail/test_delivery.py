@@ -24,6 +24,7 @@ from stores.keyring import SecretKeys
 from stores.listening import Listener
 from stores.mail.queue import CHANNEL, MailQueue
 from stores.mail.senders import open_mail
+from stores.ports import Mail
 from stores.postgres import Postgres
 from tests.contract.auth.people import Person, provision
 from tests.smtp_server import SmtpServer, smtp_server
@@ -160,6 +161,55 @@ async def test_a_slow_server_holds_up_nobody_for_long(post: Post, server: SmtpSe
     assert time.monotonic() - began < 2.5
     assert (await post.outcome(quick))[0] == "sent"
     assert await post.outcome(slow) == ("waiting", 1, "mail.timeout")
+
+
+@pytest.mark.parametrize(
+    ("mail", "reason"),
+    [
+        ({"tls": "starttls"}, "mail.server_unavailable"),
+        ({"tls": "implicit"}, "mail.server_unavailable"),
+        ({"tls": "starttls", "username": "medsearch"}, "mail.password_missing"),
+    ],
+)
+async def test_without_protection_or_password_nothing_is_sent(
+    settings: Settings,
+    secrets: SecretStore,
+    db: Postgres,
+    server: SmtpServer,
+    mail: dict[str, Any],
+    reason: str,
+) -> None:
+    before = len(server.taken())
+    wanted = MailSettings(host="127.0.0.1", port=server.port, timeout_seconds=2, **mail)
+    made = Post(settings, secrets, db, wanted)
+    number = await made.add("a@example.com")
+    await made.mailer.run_once()
+    assert await made.outcome(number) == ("waiting", 1, reason)
+    assert len(server.taken()) == before
+    await made.waker.close()
+
+
+class Broken:
+    """A sender with a mistake in it."""
+
+    async def send(self, mail: Mail) -> None:
+        raise ValueError(mail.recipient)
+
+    async def close(self) -> None:
+        return None
+
+
+async def test_a_mistake_of_ours_holds_up_nobody_and_ends(
+    post: Post, secrets: SecretStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = SecretKeys.of(post.settings, secrets)
+    mailer = mailer_of(post.settings, post.db, Broken(), keys, post.waker)
+    mail = await post.add("secret-address@example.com")
+    for _ in range(3):
+        await mailer.run_once()
+        await asyncio.sleep(0.1)
+    assert await post.outcome(mail) == ("failed", 3, "mail.unexpected")
+    assert "secret-address" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
