@@ -40,7 +40,10 @@ class BlobStore(Protocol):
         ...
 
     async def delete(self, prefix: str) -> int:
-        """Remove the blob `prefix` or every blob below `prefix/`; returns how many there were."""
+        """Remove the blob `prefix` or every blob below `prefix/`; returns how many there were.
+
+        What cannot be removed is `Unavailable`: when this returns, everything is gone.
+        """
         ...
 
     async def local_path(self, key: str) -> Path:
