@@ -1,14 +1,14 @@
 """The stages of a document before the index: from the original's bytes to text, to annotation, to vectors.
 
 Each is a plain function from inputs to a durable result or a `Failure`. Processor-bound work runs in one
-thread of its own, so that the event loop stays free; models are loaded when first needed.
+thread of its own, so that the event loop stays free.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -77,6 +77,15 @@ class Stages:
         self._embedder = functools.cache(load_embedder)
         self._at_once = at_once
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="models")
+
+    async def load(self, stages: Iterable[Stage]) -> None:
+        """Load the models that these stages need, once. What keeps a model from loading is no document's fault:
+        it is raised as it comes, before there is a document.
+        """
+        loaders = {Stage.ANNOTATE: self._annotator, Stage.EMBED: self._embedder}
+        for stage in stages:
+            if stage in loaders:
+                await self._in_thread(loaders[stage])
 
     async def run(self, lease: Lease) -> StageResult | Failure:
         """The result of the lease's stage. Raises `Unavailable` when storage is away."""

@@ -146,12 +146,33 @@ async def test_a_long_document_is_embedded_with_pauses_in_which_another_one_goes
     assert [round(vector[0] / vector[2]) for vector in vectors] == [len(text) for text in texts]
 
 
-async def test_models_are_loaded_once_and_only_when_needed():
+@pytest.mark.parametrize(
+    ("stages", "loaded"),
+    [
+        ([Stage.EXTRACT], []),
+        ([Stage.EXTRACT, Stage.ANNOTATE], ["annotator"]),
+        ([Stage.EXTRACT, Stage.ANNOTATE, Stage.EMBED], ["annotator", "embedder"]),
+    ],
+)
+async def test_models_are_loaded_once_before_the_first_document_and_only_those_needed(stages, loaded):
     bench = Bench()
     assert bench.loaded == []
+    await bench.stages.load(stages)
+    assert bench.loaded == loaded
     await bench.run_all()
     await bench.run_all()
     assert bench.loaded == ["annotator", "embedder"]
+
+
+@pytest.mark.parametrize("trouble", [RuntimeError("CUDA error"), ValueError("config"), OSError("no file")])
+async def test_a_model_that_cannot_be_loaded_is_no_documents_failure(trouble):
+    def load():
+        raise trouble
+
+    stages = Stages(MemoryBlobs(), Parser(Failure("x", "")), Annotator, load, at_once=2)
+    await stages.load([Stage.ANNOTATE])
+    with pytest.raises(type(trouble)):
+        await stages.load([Stage.EMBED])
 
 
 async def test_the_parsers_failure_is_the_stages():
