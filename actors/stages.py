@@ -18,6 +18,7 @@ import structlog
 
 from actors.parser import Parser
 from domain.errors import NotFound
+from domain.job_life import DAMAGED
 from domain.jobs import QUARANTINES, Failure, Lease, Stage
 from domain.text import Annotation, Extraction
 from models.artefacts import (
@@ -112,15 +113,10 @@ class Stages:
     ) -> StageResult | Failure:
         try:
             return await work(await self._blobs.read(lease.artefacts[before]))
-        except (
-            NotFound,
-            ArtefactFormat,
-            MemoryError,
-            ValueError,
-            ArithmeticError,
-            LookupError,
-            RuntimeError,
-        ) as error:
+        except (NotFound, ArtefactFormat) as error:
+            log.warning("artefact_damaged", stage=before, document_id=str(lease.document_id), exc_info=error)
+            return failure(DAMAGED)
+        except (MemoryError, ValueError, ArithmeticError, LookupError, RuntimeError) as error:
             # the document breaks the model: its text must not get into the log with the message
             log.warning("stage_failed", stage=lease.stage, document_id=str(lease.document_id), exc_info=error)
             return failure("model_failed")

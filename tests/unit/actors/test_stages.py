@@ -201,11 +201,14 @@ async def test_a_model_that_breaks_is_a_failure_without_the_text(broken, capsys)
     assert "Fieber" not in results[-1].message
 
 
-async def test_a_damaged_artefact_is_a_failure():
+@pytest.mark.parametrize("key", ["damaged", "lost"])
+@pytest.mark.parametrize("stage", [Stage.ANNOTATE, Stage.EMBED])
+async def test_a_damaged_or_lost_artefact_is_told_from_a_model_that_breaks(stage, key):
     bench = Bench()
-    await bench.blobs.put("a", b"nonsense")
-    outcome = await bench.stages.run(lease(Stage.ANNOTATE, artefacts={"extract": "a"}))
+    await bench.blobs.put("damaged", b"nonsense")
+    outcome = await bench.stages.run(lease(stage, artefacts={"extract": key, "annotate": key}))
     assert isinstance(outcome, Failure)
+    assert outcome.code == "artefact_damaged"
 
 
 async def test_storage_that_is_away_is_no_failure_of_the_document():
