@@ -45,6 +45,10 @@ class Extraction:
     parser: str = ""
     """Name and version of the parser that was used."""
 
+    def __post_init__(self) -> None:
+        if any(page.number != number for number, page in enumerate(self.pages, 1)):
+            raise ValueError("pages count from 1 without a gap")
+
 
 @dataclass(frozen=True, slots=True)
 class Term:

@@ -67,9 +67,9 @@ class DiskBlobs:
     async def put(self, key: str, content: bytes) -> StoredBlob:
         return await self.write(key, _once(content))
 
-    async def read(self, key: str) -> bytes:
+    async def read(self, key: str, *, start: int = 0, size: int | None = None) -> bytes:
         with _missing():
-            return await asyncio.to_thread(self._path(key).read_bytes)
+            return await asyncio.to_thread(_read, self._path(key), start, size)
 
     async def stream(self, key: str, *, chunk: int = 256 * 1024) -> AsyncIterator[bytes]:
         """The blob in pieces; raises `NotFound` with the first."""
@@ -171,6 +171,12 @@ async def _pour(chunks: AsyncIterator[bytes], file: BinaryIO, limit: int | None)
             waiting.clear()
     await asyncio.to_thread(absorb, bytes(waiting))
     return digest.hexdigest(), size
+
+
+def _read(path: Path, start: int, size: int | None) -> bytes:
+    with path.open("rb", buffering=0) as file:
+        file.seek(start)
+        return file.read(size) or b"" if size is not None else file.readall()
 
 
 async def _piece(file: RawIOBase, size: int) -> bytes:

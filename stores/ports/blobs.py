@@ -29,8 +29,8 @@ class BlobStore(Protocol):
 
     async def put(self, key: str, content: bytes) -> StoredBlob: ...
 
-    async def read(self, key: str) -> bytes:
-        """All bytes; raises `NotFound`."""
+    async def read(self, key: str, *, start: int = 0, size: int | None = None) -> bytes:
+        """All bytes, or `size` of them from `start` on (fewer at the end); raises `NotFound`."""
         ...
 
     def stream(self, key: str, *, chunk: int = 256 * 1024) -> AsyncIterator[bytes]: ...

@@ -84,10 +84,10 @@ class MemoryBlobs:
         self.content[key] = content
         return StoredBlob(key, "", len(content))
 
-    async def read(self, key: str) -> bytes:
+    async def read(self, key: str, *, start: int = 0, size: int | None = None) -> bytes:
         if key not in self.content:
             raise NotFound("no such blob")
-        return self.content[key]
+        return self.content[key][start:][:size]
 
     async def stream(self, key: str, *, chunk: int = 1024) -> AsyncIterator[bytes]:
         yield await self.read(key)
