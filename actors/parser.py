@@ -31,8 +31,8 @@ from models.extraction.exchange import Ended, Limits, Request, load_outcome
 CHILD = "models.extraction.child"
 ZYGOTE = "actors.confinement"
 OPEN_FILES = 64
-FILE_BYTES = 256 * 1024 * 1024
-"""Largest file the child may write: its answer, with room for JSON's escapes."""
+FILE_BYTES = 64 * 1024 * 1024
+"""Largest file the child may write: its answer (`models.extraction.MAX_CHARACTERS`), as UTF-8 in JSON."""
 
 GRACE_SECONDS = 5.0
 """How much later than the wall limit a zygote may answer, and how long it may take to end."""

@@ -30,9 +30,14 @@ from models.artefacts import (
     load_annotation,
     load_extraction,
 )
+from models.extraction import rejection
 from stores.ports import BlobStore
 
 T = TypeVar("T")
+
+MAX_PASSAGES = 50_000
+MAX_MENTIONS = 500_000
+"""Of a document; several times what the longest ordinary text has. Embedder and index hold all of them at once."""
 
 log = structlog.get_logger(__name__)
 
@@ -109,7 +114,7 @@ class Stages:
         return outcome if isinstance(outcome, Failure) else await self._in_thread(extracted, outcome)
 
     async def _compute(
-        self, lease: Lease, before: Stage, work: Callable[[bytes], Awaitable[StageResult]]
+        self, lease: Lease, before: Stage, work: Callable[[bytes], Awaitable[StageResult | Failure]]
     ) -> StageResult | Failure:
         try:
             return await work(await self._blobs.read(lease.artefacts[before]))
@@ -121,7 +126,7 @@ class Stages:
             log.warning("stage_failed", stage=lease.stage, document_id=str(lease.document_id), exc_info=error)
             return failure("model_failed")
 
-    async def _annotate(self, extraction: bytes) -> StageResult:
+    async def _annotate(self, extraction: bytes) -> StageResult | Failure:
         return await self._in_thread(lambda: annotate(extraction, self._annotator()))
 
     async def _embed(self, annotation: bytes) -> StageResult:
@@ -151,9 +156,11 @@ def extracted(extraction: Extraction) -> StageResult:
     return StageResult(dump_extraction(extraction), facts)
 
 
-def annotate(extraction: bytes, annotator: Annotator) -> StageResult:
-    """From the extraction artefact to the annotation artefact."""
+def annotate(extraction: bytes, annotator: Annotator) -> StageResult | Failure:
+    """From the extraction artefact to the annotation artefact; too much of anything is a rejection."""
     annotation = annotator.annotate(load_extraction(extraction))
+    if len(annotation.passages) > MAX_PASSAGES or len(annotation.mentions) > MAX_MENTIONS:
+        return rejection("too_large")
     facts = {"passages": len(annotation.passages), "models": list(annotation.models)}
     return StageResult(dump_annotation(annotation), facts)
 

@@ -6,8 +6,10 @@ within a page.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +188,17 @@ class Mention:
     @property
     def concept(self) -> Concept | None:
         return self.concepts[0] if self.concepts else None
+
+
+OnPage = TypeVar("OnPage", Section, Passage, Mention)
+
+
+def by_page(items: Iterable[OnPage]) -> dict[int, list[OnPage]]:
+    """The items of each page that has any, in their order."""
+    pages: dict[int, list[OnPage]] = {}
+    for item in items:
+        pages.setdefault(item.page, []).append(item)
+    return pages
 
 
 @dataclass(frozen=True, slots=True)

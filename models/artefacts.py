@@ -12,7 +12,7 @@ import gzip
 import io
 import json
 import zlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -23,7 +23,7 @@ import numpy.typing as npt
 from pydantic import TypeAdapter, ValidationError
 
 from domain.errors import MedsearchError
-from domain.text import Annotation, Extraction, Mention, Page, Passage, Section
+from domain.text import Annotation, Extraction, Mention, Page, Passage, Section, by_page
 from models import members
 
 VERSION = 1
@@ -33,7 +33,6 @@ PAGED = 2
 GZIP = b"\x1f\x8b"
 
 T = TypeVar("T")
-OnPage = TypeVar("OnPage", Section, Passage, Mention)
 
 Vectors = npt.NDArray[np.float32]
 
@@ -223,15 +222,10 @@ def _adapter(kind: type[T]) -> TypeAdapter[T]:
 
 
 def _annotated_pages(annotation: Annotation, last: int) -> Iterator[AnnotatedPage]:
-    sections = _by_page(annotation.sections)
-    passages = _by_page(annotation.passages)
-    mentions = _by_page(annotation.mentions)
+    sections = by_page(annotation.sections)
+    passages = by_page(annotation.passages)
+    mentions = by_page(annotation.mentions)
     for page in range(1, last + 1):
-        yield AnnotatedPage(tuple(sections[page]), tuple(passages[page]), tuple(mentions[page]))
-
-
-def _by_page(items: Iterable[OnPage]) -> dict[int, list[OnPage]]:
-    pages: dict[int, list[OnPage]] = defaultdict(list)
-    for item in items:
-        pages[item.page].append(item)
-    return pages
+        yield AnnotatedPage(
+            tuple(sections.get(page, ())), tuple(passages.get(page, ())), tuple(mentions.get(page, ()))
+        )

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actors.stages import StageResult, Stages
+from actors.stages import MAX_MENTIONS, MAX_PASSAGES, StageResult, Stages
 from domain.errors import Unavailable
 from domain.jobs import Failure, Stage
-from domain.text import Annotation, Extraction, Page, Passage
+from domain.text import Annotation, Extraction, Mention, MentionType, Page, Passage
 from models.artefacts import (
     dump_annotation,
     dump_extraction,
@@ -19,6 +19,7 @@ from models.artefacts import (
     load_extraction,
     load_vectors,
 )
+from models.extraction import rejection
 from tests.unit.actors.doubles import MemoryBlobs, lease
 
 TEXT = "Kein Fieber. Pneumonia ruled out."
@@ -199,6 +200,18 @@ async def test_a_model_that_breaks_is_a_failure_without_the_text(broken, capsys)
     assert isinstance(results[-1], Failure)
     assert results[-1].code == "model_failed"
     assert "Fieber" not in results[-1].message
+
+
+@pytest.mark.parametrize("many", ["passages", "mentions"])
+async def test_too_much_of_anything_is_a_rejection(many):
+    class Talkative(Annotator):
+        def annotate(self, extraction: Extraction) -> Annotation:
+            passages = (Passage(0, 1, 0, 1, None, "x"),) * (MAX_PASSAGES + (many == "passages"))
+            mentions = (Mention(1, 0, 1, "x", MentionType.SIGN),) * (MAX_MENTIONS + (many == "mentions"))
+            return Annotation((), passages, mentions, ())
+
+    results = await Bench(annotator=Talkative).run_all()
+    assert results[-1] == rejection("too_large")
 
 
 @pytest.mark.parametrize("key", ["damaged", "lost"])
