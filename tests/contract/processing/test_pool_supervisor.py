@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from actors.metrics import NullMeter
 from actors.pool_supervisor import TIDY_EVERY_SECONDS, PoolSupervisor
 from config.settings import PoolSettings
 from domain.events import EventType
@@ -17,6 +16,7 @@ from domain.lifecycle import Status
 from stores.job_reports import JobReports
 from stores.jobs import JobStore
 from stores.workers import WorkerState, WorkerStore
+from tests.unit.actors.doubles import NullMeter
 
 WORK = (Stage.EXTRACT, Stage.ANNOTATE, Stage.EMBED)
 RULE = PoolSettings(

@@ -143,6 +143,13 @@ class NoPulse:
     async def close(self) -> None: ...
 
 
+class NullMeter:
+    """Measures nothing."""
+
+    def gauge(self, name: str, value: float, **tags: str) -> None: ...
+    def count(self, name: str, **tags: str) -> None: ...
+
+
 @contextmanager
 def beating(pulse: Any, *, on_stuck: Callable[[], None] = lambda: None, **limits: float) -> Iterator[Heart]:
     """A heart that beats fast, stopped at the end."""
