@@ -10,7 +10,6 @@ import pytest
 
 from tests.elasticsearch import Missing, running_elasticsearch
 
-
 PLATFORMS = ("cluster", "e2e")
 """Folders whose tests start whole platforms: one process runs them all, the others share the rest."""
 
