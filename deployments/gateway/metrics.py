@@ -18,7 +18,7 @@ from config.settings import Service, Settings
 from domain.errors import Unavailable
 from stores import outbox
 from stores.job_reports import JobReports, QueueStats
-from stores.postgres import Postgres
+from stores.postgres import Postgres, database
 from stores.workers import Decision, WorkerRow, WorkerStore
 
 WITH_OUTBOX: tuple[Service, ...] = ("auth", "document", "processing", "search")
@@ -50,7 +50,9 @@ class StoreGauges:
     def __init__(
         self, settings: Settings, secrets: SecretStore, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._databases = {service: Postgres.of(settings, secrets, service) for service in WITH_OUTBOX}
+        self._databases = {
+            service: Postgres(database(settings, service), secrets, size=1) for service in WITH_OUTBOX
+        }
         self._jobs = JobReports(self._databases["processing"])
         self._workers = WorkerStore(self._databases["processing"])
         self._clock = clock

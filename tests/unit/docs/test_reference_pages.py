@@ -9,7 +9,7 @@ import pytest
 
 from cluster.databases import OWNER, READERS
 from config.reference import entries, markdown
-from config.settings import SERVICES
+from config.settings import SERVICES, PostgresSettings
 from domain.events import EventType, Topic
 from domain.jobs import QUARANTINES, REJECTIONS
 from domain.lifecycle import Status
@@ -57,6 +57,22 @@ def test_state_has_its_row(status: Status) -> None:
 @pytest.mark.parametrize("code", [*REJECTIONS, *QUARANTINES])
 def test_reason_is_documented(code: str) -> None:
     assert f"| `{code}` |" in (DOCS / "documents.md").read_text()
+
+
+def test_the_connections_of_all_processes_fit_into_the_server() -> None:
+    limits = PostgresSettings()
+    rows = re.findall(
+        r"^\| [\w ]+ \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|$",
+        (DOCS / "architecture.md").read_text(),
+        re.MULTILINE,
+    )
+    budget = [tuple(map(int, row)) for row in rows]
+    assert len(budget) == 10
+    for number, pools, single, connections in budget:
+        assert connections == number * (pools * limits.pool_max + single)
+    together = sum(connections for *_, connections in budget)
+    assert f"| together | | | | {together} |" in (DOCS / "architecture.md").read_text()
+    assert together < limits.max_connections - 3
 
 
 @pytest.mark.parametrize("account", [OWNER, *SERVICES, *READERS])
