@@ -20,7 +20,7 @@ from actors.index_writer import IndexWriter
 from actors.leading import lead
 from actors.mailer import Mailer
 from actors.metrics import Meter
-from actors.parser import SandboxedParser
+from actors.parser import SandboxedParser, say_when_not_isolated
 from actors.pool_supervisor import Launcher, PoolSupervisor
 from actors.pulses import LeasePulse, WorkerPulse
 from actors.stage_worker import StageWorker
@@ -145,6 +145,8 @@ def stage_worker(
         heart.start()
         if Stage.EXTRACT in stages:
             parser.start()
+            if settings.production:
+                await say_when_not_isolated()
         await runner.load(stages)
         await worker.run()
         await workers.move(name, WorkerState.STOPPED)

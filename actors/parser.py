@@ -17,9 +17,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
+
+import structlog
 
 from config.settings import ParserSettings
 from domain.errors import Unavailable
@@ -43,6 +45,9 @@ LOST = Ended(exit_code=-signal.SIGKILL)
 STUCK = Ended(exit_code=-signal.SIGKILL, in_time=False)
 
 
+log = structlog.get_logger(__name__)
+
+
 class Parser(Protocol):
     """Turns an untrusted file into the text of its pages."""
 
@@ -53,6 +58,12 @@ def network_isolation() -> bool:
     """Whether parser children have no network on this machine."""
     probe = subprocess.run(_command("--probe"), env=_environment(), check=False, capture_output=True)
     return probe.returncode == 0
+
+
+async def say_when_not_isolated(isolated: Callable[[], bool] = network_isolation) -> None:
+    """A warning in the log when a parser that was taken over could reach the network."""
+    if not await asyncio.to_thread(isolated):
+        log.warning("parsers_reach_the_network", reason="the system allows no network namespace")
 
 
 def default_scratch() -> Path:
