@@ -20,7 +20,7 @@ from actors.index_writer import IndexWriter
 from actors.leading import lead
 from actors.mailer import Mailer
 from actors.metrics import Meter
-from actors.parser import SandboxedParser
+from actors.parser import SandboxedParser, say_when_not_isolated
 from actors.pool_supervisor import Launcher, PoolSupervisor
 from actors.pulses import LeasePulse, WorkerPulse
 from actors.stage_worker import StageWorker
@@ -121,17 +121,19 @@ def stage_worker(
         )
 
     heart = _heart(settings, pulse)
+    stages = [Stage(stage) for stage in rules.pools[pool].stages]
+    runner = Stages(
+        blobs,
+        parser,
+        lambda: load_annotator(settings.models, cache_dir=settings.models_path),
+        lambda: load_embedder(settings.models),
+        at_once=settings.models.embed_batch,
+    )
     worker = StageWorker(
         name,
-        [Stage(stage) for stage in rules.pools[pool].stages],
+        stages,
         queue=JobStore(db, rules),
-        runner=Stages(
-            blobs,
-            parser,
-            lambda: load_annotator(settings.models, cache_dir=settings.models_path),
-            lambda: load_embedder(settings.models),
-            at_once=settings.models.embed_batch,
-        ),
+        runner=runner,
         blobs=blobs,
         heart=heart,
         waker=listener,
@@ -141,6 +143,11 @@ def stage_worker(
     async def work() -> None:
         await workers.seen(name, pid=os.getpid(), node=os.uname().nodename)
         heart.start()
+        if Stage.EXTRACT in stages:
+            parser.start()
+            if settings.production:
+                await say_when_not_isolated()
+        await runner.load(stages)
         await worker.run()
         await workers.move(name, WorkerState.STOPPED)
 

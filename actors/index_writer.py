@@ -24,6 +24,7 @@ from actors.stages import failure
 from domain.access import effective_principals
 from domain.documents import DocumentState
 from domain.errors import LeaseLost, NotFound, StorageFull, Unavailable
+from domain.job_life import DAMAGED
 from domain.jobs import Failure, JobKind, Lease, Stage
 from domain.search import (
     DeleteDocument,
@@ -230,7 +231,11 @@ class IndexWriter:
             return Prepared(lease, _update(state), Visible.of(state))
         try:
             return Prepared(lease, await self._records(lease, state), Visible.of(state))
-        except (ArtefactFormat, NotFound, LookupError, ValueError) as error:
+        except (ArtefactFormat, NotFound) as error:
+            log.warning("artefact_damaged", document_id=str(lease.document_id), exc_info=error)
+            await self._settle(self._jobs.fail(lease, failure(DAMAGED)))
+            return None
+        except (LookupError, ValueError) as error:
             log.warning("records_failed", document_id=str(lease.document_id), exc_info=error)
             await self._settle(self._jobs.fail(lease, failure("model_failed")))
             return None

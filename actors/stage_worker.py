@@ -18,7 +18,7 @@ import structlog
 
 from actors.heart import Heart, Holding
 from actors.stages import StageResult, failure
-from domain.errors import LeaseLost, StorageFull, Unavailable
+from domain.errors import LeaseLost, Unavailable
 from domain.job_life import Job
 from domain.jobs import Failure, Lane, Lease, Stage
 from stores.ports import BlobStore
@@ -173,7 +173,7 @@ class StageWorker:
                     await self._failed(lease, result)
                     return None
                 return await self._store(lease, result)
-            except (Unavailable, StorageFull) as error:
+            except Unavailable as error:
                 log.warning("stage_postponed", stage=lease.stage, reason=error.code)
                 await self._queue.postpone(lease, failure("storage_unavailable"), STORAGE_WAIT_SECONDS)
                 return None

@@ -1,14 +1,14 @@
 """The stages of a document before the index: from the original's bytes to text, to annotation, to vectors.
 
 Each is a plain function from inputs to a durable result or a `Failure`. Processor-bound work runs in one
-thread of its own, so that the event loop stays free; models are loaded when first needed.
+thread of its own, so that the event loop stays free.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -18,6 +18,7 @@ import structlog
 
 from actors.parser import Parser
 from domain.errors import NotFound
+from domain.job_life import DAMAGED
 from domain.jobs import QUARANTINES, Failure, Lease, Stage
 from domain.text import Annotation, Extraction
 from models.artefacts import (
@@ -29,9 +30,14 @@ from models.artefacts import (
     load_annotation,
     load_extraction,
 )
+from models.extraction import rejection
 from stores.ports import BlobStore
 
 T = TypeVar("T")
+
+MAX_PASSAGES = 50_000
+MAX_MENTIONS = 500_000
+"""Of a document; several times what the longest ordinary text has. Embedder and index hold all of them at once."""
 
 log = structlog.get_logger(__name__)
 
@@ -78,6 +84,15 @@ class Stages:
         self._at_once = at_once
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="models")
 
+    async def load(self, stages: Iterable[Stage]) -> None:
+        """Load the models that these stages need, once. What keeps a model from loading is no document's fault:
+        it is raised as it comes, before there is a document.
+        """
+        loaders = {Stage.ANNOTATE: self._annotator, Stage.EMBED: self._embedder}
+        for stage in stages:
+            if stage in loaders:
+                await self._in_thread(loaders[stage])
+
     async def run(self, lease: Lease) -> StageResult | Failure:
         """The result of the lease's stage. Raises `Unavailable` when storage is away."""
         match lease.stage:
@@ -99,24 +114,19 @@ class Stages:
         return outcome if isinstance(outcome, Failure) else await self._in_thread(extracted, outcome)
 
     async def _compute(
-        self, lease: Lease, before: Stage, work: Callable[[bytes], Awaitable[StageResult]]
+        self, lease: Lease, before: Stage, work: Callable[[bytes], Awaitable[StageResult | Failure]]
     ) -> StageResult | Failure:
         try:
             return await work(await self._blobs.read(lease.artefacts[before]))
-        except (
-            NotFound,
-            ArtefactFormat,
-            MemoryError,
-            ValueError,
-            ArithmeticError,
-            LookupError,
-            RuntimeError,
-        ) as error:
+        except (NotFound, ArtefactFormat) as error:
+            log.warning("artefact_damaged", stage=before, document_id=str(lease.document_id), exc_info=error)
+            return failure(DAMAGED)
+        except (MemoryError, ValueError, ArithmeticError, LookupError, RuntimeError) as error:
             # the document breaks the model: its text must not get into the log with the message
             log.warning("stage_failed", stage=lease.stage, document_id=str(lease.document_id), exc_info=error)
             return failure("model_failed")
 
-    async def _annotate(self, extraction: bytes) -> StageResult:
+    async def _annotate(self, extraction: bytes) -> StageResult | Failure:
         return await self._in_thread(lambda: annotate(extraction, self._annotator()))
 
     async def _embed(self, annotation: bytes) -> StageResult:
@@ -146,9 +156,11 @@ def extracted(extraction: Extraction) -> StageResult:
     return StageResult(dump_extraction(extraction), facts)
 
 
-def annotate(extraction: bytes, annotator: Annotator) -> StageResult:
-    """From the extraction artefact to the annotation artefact."""
+def annotate(extraction: bytes, annotator: Annotator) -> StageResult | Failure:
+    """From the extraction artefact to the annotation artefact; too much of anything is a rejection."""
     annotation = annotator.annotate(load_extraction(extraction))
+    if len(annotation.passages) > MAX_PASSAGES or len(annotation.mentions) > MAX_MENTIONS:
+        return rejection("too_large")
     facts = {"passages": len(annotation.passages), "models": list(annotation.models)}
     return StageResult(dump_annotation(annotation), facts)
 

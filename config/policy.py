@@ -78,6 +78,3 @@ class AccessPolicy:
     def roles_of(self, kind: str) -> frozenset[str]:
         """Roles for which principals of that kind count."""
         return frozenset(role for role, kinds in self.principals.items() if kind in kinds)
-
-    def permissions(self, role: str) -> frozenset[str]:
-        return frozenset(name for name, row in self.table.items() if role in row)

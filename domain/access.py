@@ -1,7 +1,7 @@
 """Who may read what: principals, access lists and the one decision.
 
-The search filter is generated from the same rules (`access_filter`), and both are checked against each other
-by property tests. An empty principal set matches nothing.
+The index stores the same set that decides (`effective_principals`), so that every search filter and the decision are
+one intersection. An empty principal set matches nothing.
 """
 
 from __future__ import annotations

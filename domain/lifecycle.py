@@ -2,6 +2,7 @@
 
     received -> queued -> processing(extract|annotate|embed|index) -> indexed
     processing -> retry_wait -> queued          processing -> rejected | quarantined
+    processing -> queued (given back, or a stage back: its result cannot be read)
     quarantined -> queued (requeue)             indexed -> queued (reindex: its place in the index was lost)
     any -> deleting -> deleted
 
@@ -43,6 +44,7 @@ class Happening(StrEnum):
     FINISH = "finish"
     FAIL = "fail"
     RELEASE = "release"
+    REWIND = "rewind"
     WAKE = "wake"
     REJECT = "reject"
     QUARANTINE = "quarantine"
@@ -77,6 +79,7 @@ TRANSITIONS: dict[Happening, tuple[tuple[Status, ...], Status]] = {
     Happening.FINISH: ((Status.PROCESSING,), Status.INDEXED),
     Happening.FAIL: ((Status.PROCESSING,), Status.RETRY_WAIT),
     Happening.RELEASE: ((Status.PROCESSING,), Status.QUEUED),
+    Happening.REWIND: ((Status.PROCESSING,), Status.QUEUED),
     Happening.WAKE: ((Status.RETRY_WAIT,), Status.QUEUED),
     Happening.REJECT: ((Status.PROCESSING,), Status.REJECTED),
     Happening.QUARANTINE: ((Status.PROCESSING,), Status.QUARANTINED),
@@ -100,10 +103,9 @@ def step(state: State, happening: Happening) -> State:
         case Happening.REINDEX:
             return State(status, Stage.INDEX)
         case Happening.ADVANCE:
-            following = state.stage.next if state.stage else None
-            if following is None:
-                raise Conflict("The last stage is not advanced but finished.", code="document.state")
-            return State(status, following)
+            return State(status, _there(state.stage and state.stage.next))
+        case Happening.REWIND:
+            return State(status, _there(state.stage and state.stage.previous))
         case Happening.FINISH:
             if state.stage is not Stage.INDEX:
                 raise Conflict("Only the last stage finishes a document.", code="document.state")
@@ -119,3 +121,11 @@ def step(state: State, happening: Happening) -> State:
             return State(status, state.stage)
         case Happening.REJECT | Happening.REPLACE | Happening.DELETE | Happening.PURGE:
             return State(status)
+
+
+def _there(stage: Stage | None) -> Stage:
+    if stage is None:
+        raise Conflict(
+            "There is no stage behind the last one or before the first one.", code="document.state"
+        )
+    return stage

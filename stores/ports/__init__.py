@@ -18,7 +18,7 @@ from stores.ports.audit import (
 )
 from stores.ports.blobs import BlobStore, StoredBlob
 from stores.ports.documents import DocumentDirectory
-from stores.ports.events import EventLog, Subscriber
+from stores.ports.events import EventLog
 from stores.ports.keys import Keys, KeyUnknown, SealBroken, Sealed
 from stores.ports.limits import Allowance, RateLimiter
 from stores.ports.mail import Mail, MailRefused, MailSender
@@ -55,7 +55,6 @@ __all__ = [
     "SessionDirectory",
     "SessionState",
     "StoredBlob",
-    "Subscriber",
     "Visibility",
     "WriteReport",
 ]

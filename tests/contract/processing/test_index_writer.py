@@ -10,12 +10,13 @@ from uuid import UUID
 
 import pytest
 
+from actors.stages import failure
 from domain.errors import StorageFull, Unavailable
 from domain.events import EventType
 from domain.jobs import Failure, Lease, Stage
 from domain.lifecycle import Status
 from domain.search import AccessFilter, DeleteDocument, LexicalQuery, PutDocument, UpdateDocument
-from tests.contract.processing.world import GENERATION
+from tests.contract.processing.world import GENERATION, artefacts_of
 from tests.contract.processing.writing import WORK, ended, outcomes, told
 from tests.memory_index import MemoryIndex as SearchableIndex
 
@@ -236,6 +237,40 @@ async def test_one_refused_document_does_not_hold_up_its_batch(bench, published,
     assert last["reason_code"] == "index_unavailable"
 
 
+@pytest.mark.parametrize("stage", ["annotate", "embed"])
+@pytest.mark.parametrize("content", [b"nonsense", None])
+async def test_a_result_that_cannot_be_read_is_made_again(bench, published, stage, content):
+    document = await bench.ready()
+    key = f"artefacts/{document}/1/{stage}.1"
+    if content is None:
+        await bench.blobs.delete(key)
+    else:
+        await bench.blobs.put(key, content)
+    assert await bench.writer().write_batch() == 1
+    assert await bench.writer().write_batch() == 0
+    lease = await claimed(bench)
+    assert (lease.stage, set(lease.artefacts)) == (Stage.EMBED, {"extract", "annotate"})
+    if stage == "annotate":  # which the worker finds out
+        await bench.jobs.fail(lease, failure("artefact_damaged"))
+        lease = await claimed(bench)
+        assert (lease.stage, set(lease.artefacts)) == (Stage.ANNOTATE, {"extract"})
+    for step in WORK[WORK.index(lease.stage) :]:
+        key = f"artefacts/{document}/1/{step}.{lease.fence}"
+        await bench.blobs.put(key, artefacts_of(lease)[step])
+        keep = step is not Stage.EMBED
+        lease = await bench.jobs.complete_stage(lease, key, {}, keep=keep) or lease
+    assert await bench.writer().write_batch() == 1
+    assert await outcomes(published, document) == ["indexed"]
+
+
+async def claimed(bench) -> Lease:
+    """The job that waits for a worker; a heartbeat under way may still hold its row."""
+    async with asyncio.timeout(10):
+        while not (leases := await bench.jobs.claim(WORK, "worker")):  # noqa: ASYNC110 - a query
+            await asyncio.sleep(0.02)
+    return leases[0]
+
+
 async def test_vectors_of_another_model_are_refused(bench, published, rules):
     document = await bench.ready()
     writer = bench.writer()
@@ -244,8 +279,8 @@ async def test_vectors_of_another_model_are_refused(bench, published, rules):
     last = (await published())[-1]
     assert (last["document_id"], last["reason_code"], last["status"]) == (
         str(document),
-        "model_failed",
-        "retry_wait",
+        "artefact_damaged",
+        "queued",
     )
     assert bench.index.documents == {}
 

@@ -295,6 +295,17 @@ async def test_a_body_over_the_limit_is_413_announced_or_not(serve: Open) -> Non
         assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+async def test_a_chunked_json_body_over_the_limit_is_413_too(serve: Open) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(4):
+            yield b" " * 512
+
+    async with serve(body_limit_bytes=1024) as (_, client):
+        kind = {"Content-Type": "application/json"}
+        answer = await client.post("/api/v1/things/1", content=endless(), headers=kind)
+    assert (answer.status_code, answer.json()["code"]) == (413, "request.too_large")
+
+
 async def test_a_json_body_has_a_limit_of_its_own(serve: Open) -> None:
     async with serve() as (_, client):
         answer = await client.post("/api/v1/things/1", json={"name": "x" * 1_100_000})
