@@ -42,6 +42,8 @@ class Caller:
     role: str
     principals: frozenset[str]
     session_id: str | None = None
+    restriction: str | None = None
+    """`mfa`: a second factor must be set up before anything else."""
 
     def __post_init__(self) -> None:
         if any(kind(principal) not in KINDS for principal in self.principals):

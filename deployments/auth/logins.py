@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -13,9 +14,10 @@ from config.account_settings import Role
 from deployments.auth.credentials import Credentials
 from deployments.auth.hashing import Verification
 from deployments.auth.identifiers import email_key
+from deployments.auth.session_start import SessionStarter
 from deployments.auth.tokens import TokenIssuer, TokenPair
 from deployments.auth.trail import AccountTrail
-from deployments.edge.context import address, arrived_at, request_id
+from deployments.edge.context import arrived_at, request_id
 from domain.access import Caller
 from domain.audit import AuditEvent
 from domain.errors import Forbidden, Unauthenticated
@@ -23,8 +25,9 @@ from domain.events import EventType
 from domain.mail import MailKind
 from stores.accounts import Account, Accounts
 from stores.mail.queue import MailQueue
+from stores.ports import SessionActivity
 from stores.postgres import Postgres
-from stores.refresh_tokens import Session, Sessions, Used, fresh_token
+from stores.refresh_tokens import Rotated, Session, Sessions, Used, fresh_token
 
 OVERLAP_SECONDS = 0.3
 """How long the answer to a refresh is held back.
@@ -41,23 +44,27 @@ UNVERIFIED = "auth.email_not_verified"
 
 
 class LoginService:
-    """`session_seconds`: how long a session lasts at most, by role."""
+    """`idle_seconds`: after how long without a request a session ends, by role."""
 
     def __init__(
         self,
         db: Postgres,
         *,
         credentials: Credentials,
+        starter: SessionStarter,
         issuer: TokenIssuer,
         trail: AccountTrail,
-        session_seconds: Mapping[Role, int],
+        activity: SessionActivity,
+        idle_seconds: Mapping[Role, int],
         overlap_seconds: float = OVERLAP_SECONDS,
     ) -> None:
         self._db = db
         self._credentials = credentials
         self._issuer = issuer
         self._trail = trail
-        self._lives = {str(role): timedelta(seconds=seconds) for role, seconds in session_seconds.items()}
+        self._starter = starter
+        self._activity = activity
+        self._idle = {str(role): seconds for role, seconds in idle_seconds.items()}
         self._overlap = timedelta(seconds=overlap_seconds)
 
     async def login(self, email: str, password: str) -> TokenPair:
@@ -82,11 +89,11 @@ class LoginService:
         successor = fresh_token()
         async with self._db.transaction() as connection:
             found = await Sessions(connection).rotate(token, successor, now=datetime.now(UTC))
-            account = await self._rotated(connection, found)
-        if account is None or not isinstance(found, Session):
+            renewed = await self._renewed(connection, found)
+        if renewed is None:
             raise Unauthenticated("The session has ended. Log in again.", code="auth.invalid_refresh_token")
         await asyncio.sleep(self._overlap.total_seconds())
-        return self._issuer.issue(account, found, successor)
+        return self._issuer.issue(*renewed, successor)
 
     async def logout(self, caller: Caller, token: str | None = None) -> None:
         """End the caller's session, and that of `token` when it is the caller's too."""
@@ -118,18 +125,7 @@ class LoginService:
                 return None
             if checked.upgraded and current.password_hash:
                 await accounts.upgrade_hash(current.id, current.password_hash, checked.upgraded)
-            return await self._begin(connection, current)
-
-    async def _begin(self, connection: asyncpg.Connection, account: Account) -> TokenPair:
-        token = fresh_token()
-        expires = datetime.now(UTC) + self._lives[account.role]
-        sessions = Sessions(connection)
-        session = await sessions.start(account.id, token=token, expires_at=expires, address=address())
-        await self._trail.event(connection, EventType.USER_LOGIN, account.id, {"outcome": "success"})
-        await self._trail.record(
-            connection, AuditEvent.LOGIN, action="E", user=account.id, role=account.role, session=session.id
-        )
-        return self._issuer.issue(account, session, token)
+            return await self._starter.begin(connection, current, method="password", mfa=False)
 
     async def _insist_on_verified(self, account: Account, submitted: str) -> None:
         if account.email_verified_at is None:
@@ -148,17 +144,43 @@ class LoginService:
                 names={"identifier": submitted},
             )
 
-    async def _rotated(self, connection: asyncpg.Connection, found: Session | Used | None) -> Account | None:
-        """Write down what became of a refresh token; the account when it was good."""
-        if isinstance(found, Session):
-            account = await Accounts(connection).by_id(found.account_id)
-            await self._trail.record(
-                connection, AuditEvent.REFRESH, action="E", user=found.account_id, session=found.id
-            )
-            return account
-        if found and found.rotated_at and arrived_at() > found.rotated_at + self._overlap:
-            await self._stolen(connection, found.session)
-        return None
+    async def _renewed(
+        self, connection: asyncpg.Connection, found: Rotated | Used | None
+    ) -> tuple[Account, Session] | None:
+        """Write down what became of a refresh token; whose and which session when it goes on."""
+        if isinstance(found, Used):
+            if found.rotated_at and arrived_at() > found.rotated_at + self._overlap:
+                await self._stolen(connection, found.session)
+            return None
+        if found is None or not (account := await Accounts(connection).by_id(found.session.account_id)):
+            return None
+        session = found.session
+        if not await self._activity.use(
+            session.id, issued_at=found.issued_at, idle_seconds=self._idle[account.role]
+        ):
+            await self._over(connection, account, session, "idle")
+            return None
+        ends = min(session.expires_at, found.created_at + self._starter.life(account.role))
+        if ends <= datetime.now(UTC):  # the role has changed to one whose sessions are shorter
+            await self._over(connection, account, session, "expired")
+            return None
+        await self._trail.record(
+            connection, AuditEvent.REFRESH, action="E", user=account.id, session=session.id
+        )
+        return account, replace(session, expires_at=ends)
+
+    async def _over(
+        self, connection: asyncpg.Connection, account: Account, session: Session, reason: str
+    ) -> None:
+        await Sessions(connection).end(session.id, reason)
+        await self._trail.record(
+            connection,
+            AuditEvent.SESSION_ENDED,
+            action="E",
+            about=account.id,
+            session=session.id,
+            reason=reason,
+        )
 
     async def _stolen(self, connection: asyncpg.Connection, session: Session) -> None:
         if await Sessions(connection).end(session.id, "refresh_token_reused"):

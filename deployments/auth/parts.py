@@ -6,6 +6,7 @@ from deployments.administration import part as administration
 from deployments.auth import (
     accounts,
     mailed_links,
+    sessions,
 )
 from deployments.auth.shared import Part
 
@@ -14,4 +15,5 @@ PARTS: tuple[Part, ...] = (
     administration.ADMINISTRATION,
     administration.EMERGENCY,
     mailed_links.PART,
+    sessions.PART,
 )

@@ -94,7 +94,14 @@ def stack(edge: Edge, table: RouteTable) -> list[Middleware]:
             request_seconds=http.request_timeout_seconds,
             transfer_seconds=http.transfer_timeout_seconds,
         ),
-        Middleware(Authentication, tokens=edge.tokens, sessions=edge.sessions, policy=edge.policy),
+        Middleware(
+            Authentication,
+            tokens=edge.tokens,
+            sessions=edge.sessions,
+            activity=edge.activity,
+            idle_seconds=edge.settings.auth.idle_seconds,
+            policy=edge.policy,
+        ),
         Middleware(RateLimit, limiter=edge.limiter, per_minute=http.rate_limit_per_minute),
         Middleware(Admission, policy=edge.policy, audit=edge.audit),
     ]

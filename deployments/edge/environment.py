@@ -8,9 +8,10 @@ from config.policy import AccessPolicy
 from config.secrets import SecretStore
 from config.settings import Settings
 from deployments.edge.token_verifier import TokenVerifier
+from stores.activity import RedisSessionActivity
 from stores.audit import PostgresAudit
 from stores.keyring import SecretKeys
-from stores.ports import AuditLog, Keys, RateLimiter, SessionDirectory
+from stores.ports import AuditLog, Keys, RateLimiter, SessionActivity, SessionDirectory
 from stores.postgres import Postgres
 from stores.rate_limits import WindowRateLimiter
 from stores.sessions import PostgresSessionDirectory
@@ -28,6 +29,7 @@ class Edge:
     limiter: RateLimiter
     tokens: TokenVerifier
     keys: Keys
+    activity: SessionActivity
 
 
 def open_edge(settings: Settings, secrets: SecretStore) -> Edge:
@@ -45,6 +47,7 @@ def open_edge(settings: Settings, secrets: SecretStore) -> Edge:
             settings.jwks_path, issuer=settings.token_issuer, audience=settings.auth.audience
         ),
         keys=SecretKeys.of(settings, secrets),
+        activity=RedisSessionActivity.of(settings, secrets),
     )
 
 
@@ -53,3 +56,4 @@ async def close_edge(edge: Edge) -> None:
     await edge.sessions.close()
     await edge.audit.close()
     await edge.limiter.close()
+    await edge.activity.close()

@@ -22,6 +22,7 @@ from stores.audit import PostgresAudit
 from stores.keyring import SecretKeys
 from stores.ports import Allowance, SessionState
 from stores.workers import WorkerStore
+from tests.unit.edge.doubles import HeldActivity
 
 WORK = (Stage.EXTRACT, Stage.ANNOTATE, Stage.EMBED)
 Client = Callable[[str], httpx.AsyncClient]
@@ -70,6 +71,7 @@ async def client(settings, secrets, jobs, tmp_path) -> AsyncIterator[Client]:
         NoLimit(),
         tokens,
         SecretKeys.of(settings, secrets),
+        activity=HeldActivity(),
     )
     app = build_app(settings, secrets, edge=edge)
     opened: list[httpx.AsyncClient] = []

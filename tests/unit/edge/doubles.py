@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -60,6 +61,28 @@ class HeldAudit:
 
 
 @dataclass
+class HeldActivity:
+    """Sessions are in use unless they are said to be idle."""
+
+    idle: set[UUID] = field(default_factory=set)
+    used: dict[UUID, datetime] = field(default_factory=dict)
+
+    async def use(self, session_id: UUID, *, issued_at: datetime, idle_seconds: int) -> bool:
+        if session_id not in self.idle:
+            self.used[session_id] = datetime.now(UTC)
+        return session_id not in self.idle
+
+    async def last_used(self, session_ids: Collection[UUID]) -> dict[UUID, datetime]:
+        return {one: self.used[one] for one in session_ids if one in self.used}
+
+    async def forget(self, session_id: UUID) -> None:
+        self.used.pop(session_id, None)
+
+    async def close(self) -> None:
+        return None
+
+
+@dataclass
 class CountingLimiter:
     """Windows that never end."""
 
@@ -93,6 +116,7 @@ class Stand:
         self.sessions = HeldSessions()
         self.audit = HeldAudit()
         self.limiter = CountingLimiter()
+        self.activity = HeldActivity()
         path = self.settings.jwks_path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"keys": [self.key.public_jwk()]}))
@@ -106,6 +130,7 @@ class Stand:
             limiter=self.limiter,
             tokens=TokenVerifier(path, issuer=self.settings.token_issuer, audience=auth.audience),
             keys=SecretKeys.of(self.settings, SecretStore(self.settings.secrets_path)),
+            activity=self.activity,
         )
 
     def bearer(
