@@ -23,6 +23,7 @@ def services(shared: Shared) -> Mapping[str, object]:
     logins = LoginService(
         shared.db,
         credentials=shared.credentials,
+        factor=shared.factor,
         starter=shared.starter,
         issuer=TokenIssuer(shared.edge.keys, settings),
         trail=shared.trail,

@@ -14,6 +14,7 @@ from config.account_settings import Role
 from deployments.auth.credentials import Credentials
 from deployments.auth.hashing import Verification
 from deployments.auth.identifiers import email_key
+from deployments.auth.second_factor import SecondFactor
 from deployments.auth.session_start import SessionStarter
 from deployments.auth.tokens import TokenIssuer, TokenPair
 from deployments.auth.trail import AccountTrail
@@ -40,7 +41,20 @@ ROUNDS = 2
 """Another look when the account changed while its password was compared (another login renewed an old hash)."""
 
 WRONG = "auth.invalid_credentials"
+WRONG_MESSAGE = "The e-mail address or the password is wrong."
+OTP_REQUIRED = "auth.otp_required"
 UNVERIFIED = "auth.email_not_verified"
+
+
+class FactorRefused(Unauthenticated):
+    """The code is missing (`auth.otp_required`), or wrong: answered as a wrong password is."""
+
+    def __init__(self, *, missing: bool) -> None:
+        super().__init__(
+            "Give a code of your second factor." if missing else WRONG_MESSAGE,
+            code=OTP_REQUIRED if missing else WRONG,
+        )
+        self.reason = OTP_REQUIRED if missing else "auth.wrong_otp"
 
 
 class LoginService:
@@ -51,6 +65,7 @@ class LoginService:
         db: Postgres,
         *,
         credentials: Credentials,
+        factor: SecondFactor,
         starter: SessionStarter,
         issuer: TokenIssuer,
         trail: AccountTrail,
@@ -62,13 +77,18 @@ class LoginService:
         self._credentials = credentials
         self._issuer = issuer
         self._trail = trail
+        self._factor = factor
         self._starter = starter
         self._activity = activity
         self._idle = {str(role): seconds for role, seconds in idle_seconds.items()}
         self._overlap = timedelta(seconds=overlap_seconds)
 
-    async def login(self, email: str, password: str) -> TokenPair:
-        """A new session. Raises `Unauthenticated` for every reason, `TooMany`, `Forbidden` (unverified)."""
+    async def login(self, email: str, password: str, otp: str | None = None) -> TokenPair:
+        """A new session. `otp`: a code of the second factor, or a recovery code.
+
+        Raises `Unauthenticated` for every reason (`auth.otp_required` only after the right password), `TooMany`,
+        `Forbidden` (unverified).
+        """
         key = email_key(email)
         await self._credentials.admit(key, email)
         for _ in range(ROUNDS):
@@ -78,11 +98,18 @@ class LoginService:
             if account is None or not checked.right:
                 break
             await self._insist_on_verified(account, email)
-            if pair := await self._entered(account, checked):
+            try:
+                pair = await self._entered(account, checked, otp)
+            except FactorRefused as refusal:
+                await self._refused(account, email, refusal.reason)
+                if otp:
+                    await self._credentials.wrong_factor()
+                raise
+            if pair:
                 await self._credentials.succeeded(key)
                 return pair
         await self._refused(account, email, WRONG)
-        raise Unauthenticated("The e-mail address or the password is wrong.", code=WRONG)
+        raise Unauthenticated(WRONG_MESSAGE, code=WRONG)
 
     async def refresh(self, token: str) -> TokenPair:
         """The next pair for a refresh token; one shown again ends its family. Raises `Unauthenticated`."""
@@ -116,16 +143,27 @@ class LoginService:
                         session=session_id,
                     )
 
-    async def _entered(self, account: Account, checked: Verification) -> TokenPair | None:
+    async def _entered(self, account: Account, checked: Verification, otp: str | None) -> TokenPair | None:
         """A session, unless account or password were changed since the password was looked at."""
         async with self._db.transaction() as connection:
             accounts = Accounts(connection)
             current = await accounts.by_id(account.id, lock=True)
             if current is None or not current.active or current.password_hash != account.password_hash:
                 return None
+            mfa = await self._factor_shown(connection, current, otp)
             if checked.upgraded and current.password_hash:
                 await accounts.upgrade_hash(current.id, current.password_hash, checked.upgraded)
-            return await self._starter.begin(connection, current, method="password", mfa=False)
+            return await self._starter.begin(connection, current, method="password", mfa=mfa)
+
+    async def _factor_shown(self, connection: asyncpg.Connection, account: Account, otp: str | None) -> bool:
+        """Whether a second factor was shown; raises `FactorRefused` where the account has one and it was not."""
+        if not await self._factor.enrolled(connection, account.id):
+            return False
+        found = await self._factor.accept(connection, account.id, otp) if otp else None
+        if found is None:
+            raise FactorRefused(missing=not otp)
+        await self._credentials.record_factor(connection, account, found)
+        return True
 
     async def _insist_on_verified(self, account: Account, submitted: str) -> None:
         if account.email_verified_at is None:

@@ -6,6 +6,7 @@ from deployments.administration import part as administration
 from deployments.auth import (
     accounts,
     mailed_links,
+    mfa,
     sessions,
 )
 from deployments.auth.shared import Part
@@ -15,5 +16,6 @@ PARTS: tuple[Part, ...] = (
     administration.ADMINISTRATION,
     administration.EMERGENCY,
     mailed_links.PART,
+    mfa.PART,
     sessions.PART,
 )
