@@ -14,11 +14,13 @@ from deployments.auth.hashing import PasswordHasher, Verification
 from deployments.auth.second_factor import Factor, SecondFactor
 from deployments.auth.throttle import LoginThrottle, Throttled
 from deployments.auth.trail import AccountTrail
-from deployments.edge.context import address
+from deployments.edge.context import address, request_id
 from domain.audit import AuditEvent
 from domain.errors import FieldError, Invalid, Unauthenticated
+from domain.mail import MailKind
 from domain.passwords import refusal
 from stores.accounts import Account, Accounts
+from stores.mail.queue import MailQueue
 from stores.postgres import Postgres
 from stores.refresh_tokens import Sessions
 
@@ -132,11 +134,12 @@ class Credentials:
         raise Invalid("The code is wrong.", code="auth.wrong_otp", errors=(wrong,))
 
     async def record_factor(self, connection: asyncpg.Connection, account: Account, factor: Factor) -> None:
-        """A recovery code that was used is audited."""
+        """A recovery code that was used is audited, and its owner is told."""
         if factor is Factor.RECOVERY_CODE:
             await self._trail.record(
                 connection, AuditEvent.RECOVERY_CODE_USED, user=account.id, role=account.role
             )
+            await MailQueue.add(connection, account.id, MailKind.RECOVERY_CODE_USED, request_id=request_id())
 
     async def _locked_out(
         self, refusal: Throttled, *, about: UUID | None = None, names: Mapping[str, str] | None = None

@@ -12,10 +12,13 @@ from config.account_settings import Role
 from deployments.auth.credentials import Credentials
 from deployments.auth.second_factor import SecondFactor, otpauth_uri
 from deployments.auth.trail import AccountTrail
+from deployments.edge.context import request_id
 from domain.access import Caller
 from domain.audit import AuditEvent
 from domain.errors import Conflict, FieldError, Invalid
+from domain.mail import MailKind
 from stores.accounts import Accounts
+from stores.mail.queue import MailQueue
 from stores.postgres import Postgres
 from stores.refresh_tokens import Sessions
 
@@ -67,6 +70,7 @@ class MfaService:
             if caller.session_id:
                 await Sessions(connection).lift(UUID(caller.session_id))
             await self._record(connection, AuditEvent.MFA_ENABLED, caller)
+            await MailQueue.add(connection, user, MailKind.MFA_ENABLED, request_id=request_id())
         return codes
 
     async def renew_codes(self, caller: Caller, password: str, otp: str) -> Sequence[str]:
@@ -87,6 +91,7 @@ class MfaService:
             await self._insist_on_enrolled(connection, user)
             await self._factor.remove(connection, user)
             await self._record(connection, AuditEvent.MFA_DISABLED, caller)
+            await MailQueue.add(connection, user, MailKind.MFA_DISABLED, request_id=request_id())
 
     async def _reauthenticated(self, caller: Caller, password: str, otp: str) -> UUID:
         user = UUID(caller.user_id)

@@ -141,7 +141,7 @@ async def test_a30_a_login_does_not_take_over_a_session(arrive: Arrive, client: 
     assert {one["id"] for one in await listed(person) if one["current"]}.isdisjoint(before)
 
 
-async def test_an_idle_session_ends_at_its_next_renewal(
+async def test_id4_an_idle_session_ends_at_its_next_renewal(
     arrive: Arrive, quick: Settings, settings: Settings, secrets: SecretStore
 ) -> None:
     """A patient's (registered, not yet approved) idle time is a day: an hour is fine, two days are not."""
@@ -157,7 +157,7 @@ async def test_an_idle_session_ends_at_its_next_renewal(
     assert (await ended(settings, secrets, session)) == "idle"
 
 
-async def test_an_idle_session_is_refused_before_its_token_ends(
+async def test_id4_an_idle_session_is_refused_before_its_token_ends(
     quick: Settings, secrets: SecretStore, settings: Settings
 ) -> None:
     auth = quick.auth.model_copy(update={"idle_seconds": {**IDLE_SECONDS, "patient": 60}})
@@ -175,7 +175,7 @@ async def test_an_idle_session_is_refused_before_its_token_ends(
         assert (await person.login()).status_code == 200
 
 
-async def test_a_shorter_life_of_another_role_counts_for_sessions_that_are_open(
+async def test_id4_a_shorter_life_of_another_role_counts_for_sessions_that_are_open(
     arrive: Arrive, settings: Settings, secrets: SecretStore
 ) -> None:
     person = await arrive()

@@ -81,7 +81,7 @@ async def test_a10_guessing_codes_with_the_right_password_is_limited(app: FastAP
     assert [answer.status_code for answer in answers] == [401] * 10 + [429] * 10
 
 
-async def test_a_code_is_taken_once(arrive: Arrive) -> None:
+async def test_id5_a_code_is_taken_once(arrive: Arrive) -> None:
     person = await arrive()
     totp, _ = await enrolled(person)
     code = next_code(totp)
@@ -90,7 +90,7 @@ async def test_a_code_is_taken_once(arrive: Arrive) -> None:
     assert (await person.login(otp=totp.now())).status_code == 401, "an earlier step is used up too"
 
 
-async def test_a_recovery_code_is_taken_once_and_audited(
+async def test_id5_a_recovery_code_is_taken_once_and_audited(
     arrive: Arrive, settings: Settings, secrets: SecretStore
 ) -> None:
     person = await arrive()
@@ -114,7 +114,7 @@ async def test_a_recovery_code_is_taken_once_and_audited(
     assert used == 2
 
 
-async def test_secrets_lie_sealed_and_codes_hashed(
+async def test_id5_secrets_lie_sealed_and_codes_hashed(
     arrive: Arrive, settings: Settings, secrets: SecretStore
 ) -> None:
     person = await arrive()
