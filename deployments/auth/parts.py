@@ -5,6 +5,7 @@ from __future__ import annotations
 from deployments.administration import part as administration
 from deployments.auth import (
     accounts,
+    api_keys,
     mailed_links,
     mfa,
     sessions,
@@ -15,6 +16,7 @@ PARTS: tuple[Part, ...] = (
     accounts.PART,
     administration.ADMINISTRATION,
     administration.EMERGENCY,
+    api_keys.PART,
     mailed_links.PART,
     mfa.PART,
     sessions.PART,

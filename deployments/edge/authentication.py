@@ -28,6 +28,7 @@ from deployments.edge.input_checks import (
     read_body,
     replay,
 )
+from deployments.edge.key_authentication import KeyAuthentication, is_key
 from deployments.edge.route_table import RouteFacts, facts_of
 from deployments.edge.token_verifier import TokenVerifier
 from domain.access import Caller, counting
@@ -45,7 +46,7 @@ BEARER = HTTPBearer(
     auto_error=False,
     scheme_name="bearer",
     bearerFormat="JWT",
-    description="An access token of `POST /api/v1/auth/login`.",
+    description="An access token of `POST /api/v1/auth/login`, or an API key (`ms_…`).",
 )
 
 
@@ -80,7 +81,7 @@ def authenticated(scope: Scope) -> Caller:
 
 
 class Authentication:
-    """Turns the bearer token into a `Caller` by the token's signature and the published session state.
+    """Turns the bearer token into a `Caller`: by its signature and the published session state, or as an API key.
 
     Of the account's principals those count that the policy names for its role. A failure is kept, and raised only where somebody must be known: public routes do not look at tokens.
     """
@@ -93,11 +94,13 @@ class Authentication:
         sessions: SessionDirectory,
         activity: SessionActivity,
         idle_seconds: Mapping[Role, int],
+        keys: KeyAuthentication,
         policy: AccessPolicy,
     ) -> None:
         self.app = app
         self._activity = activity
         self._idle = {str(role): seconds for role, seconds in idle_seconds.items()}
+        self._keys = keys
         self._tokens = tokens
         self._sessions = sessions
         self._policy = policy
@@ -114,6 +117,8 @@ class Authentication:
         await self.app(scope, receive, send)
 
     async def _caller(self, token: bytes) -> Caller:
+        if is_key(token):
+            return await self._keys.caller(token)
         claims = self._tokens.verify(token)
         state = await self._sessions.lookup(claims.session)
         if state is None or not state.active or claims.token_version < state.token_version:
@@ -176,6 +181,8 @@ class Admission:
             return Forbidden(
                 "Set up a second factor first: your role needs one.", code="auth.mfa_setup_required"
             )
+        if not caller.granted(permission):
+            return Forbidden(f"This key was not made for that ({permission}).", code="access.key_scope")
         if not self._policy.allows(caller.role, permission):
             return Forbidden(f"The role '{caller.role}' does not have this right ({permission}).")
         return None

@@ -9,9 +9,10 @@ from config.secrets import SecretStore
 from config.settings import Settings
 from deployments.edge.token_verifier import TokenVerifier
 from stores.activity import RedisSessionActivity
+from stores.api_key_directory import PostgresApiKeyDirectory
 from stores.audit import PostgresAudit
 from stores.keyring import SecretKeys
-from stores.ports import AuditLog, Keys, RateLimiter, SessionActivity, SessionDirectory
+from stores.ports import ApiKeyDirectory, AuditLog, Keys, RateLimiter, SessionActivity, SessionDirectory
 from stores.postgres import Postgres
 from stores.rate_limits import WindowRateLimiter
 from stores.sessions import PostgresSessionDirectory
@@ -30,6 +31,7 @@ class Edge:
     tokens: TokenVerifier
     keys: Keys
     activity: SessionActivity
+    api_keys: ApiKeyDirectory
 
 
 def open_edge(settings: Settings, secrets: SecretStore) -> Edge:
@@ -48,6 +50,9 @@ def open_edge(settings: Settings, secrets: SecretStore) -> Edge:
         ),
         keys=SecretKeys.of(settings, secrets),
         activity=RedisSessionActivity.of(settings, secrets),
+        api_keys=PostgresApiKeyDirectory(
+            Postgres.of(settings, secrets, "auth", "api-key-reader"), settings.auth.session_cache_seconds
+        ),
     )
 
 
@@ -57,3 +62,4 @@ async def close_edge(edge: Edge) -> None:
     await edge.audit.close()
     await edge.limiter.close()
     await edge.activity.close()
+    await edge.api_keys.close()

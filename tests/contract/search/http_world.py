@@ -31,7 +31,7 @@ from stores.postgres import Postgres
 from stores.visibility import PostgresVisibility, Visible
 from tests.contract.documents.conftest import NoLimit, Sessions, SwitchableAudit
 from tests.search_world import GENERATION, WordEncoder
-from tests.unit.edge.doubles import HeldActivity
+from tests.unit.edge.doubles import HeldActivity, HeldKeys
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,7 @@ async def open_world(
         tokens,
         SecretKeys.of(settings, secrets),
         activity=HeldActivity(),
+        api_keys=HeldKeys(),
     )
     encoder = WordEncoder()
     app = build_app(settings, secrets, edge=edge, index=index, encoder=encoder, names=names)

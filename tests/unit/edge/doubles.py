@@ -20,7 +20,7 @@ from domain.errors import Unavailable
 from domain.ids import new_id
 from domain.tokens import Claims, SigningKey
 from stores.keyring import SecretKeys
-from stores.ports import Allowance, AuditEntry, SessionState
+from stores.ports import Allowance, ApiKeyState, AuditEntry, SessionState
 
 
 @dataclass
@@ -83,6 +83,23 @@ class HeldActivity:
 
 
 @dataclass
+class HeldKeys:
+    """A directory of API keys one can write in."""
+
+    states: dict[str, ApiKeyState] = field(default_factory=dict)
+    uses: list[str] = field(default_factory=list)
+
+    async def lookup(self, prefix: str) -> ApiKeyState | None:
+        return self.states.get(prefix)
+
+    async def used(self, prefix: str) -> None:
+        self.uses.append(prefix)
+
+    async def close(self) -> None:
+        return None
+
+
+@dataclass
 class CountingLimiter:
     """Windows that never end."""
 
@@ -117,6 +134,7 @@ class Stand:
         self.audit = HeldAudit()
         self.limiter = CountingLimiter()
         self.activity = HeldActivity()
+        self.api_keys = HeldKeys()
         path = self.settings.jwks_path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"keys": [self.key.public_jwk()]}))
@@ -131,6 +149,7 @@ class Stand:
             tokens=TokenVerifier(path, issuer=self.settings.token_issuer, audience=auth.audience),
             keys=SecretKeys.of(self.settings, SecretStore(self.settings.secrets_path)),
             activity=self.activity,
+            api_keys=self.api_keys,
         )
 
     def bearer(
