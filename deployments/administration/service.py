@@ -28,7 +28,7 @@ READ = "account.read"
 class Throttle(Protocol):
     """The windows of wrong passwords (`deployments.auth.throttle.LoginThrottle`)."""
 
-    async def succeeded(self, identifier: str, address: str) -> None: ...
+    async def forget(self, identifier: str) -> None: ...
 
 
 class AdministrationService:
@@ -130,7 +130,7 @@ class AdministrationService:
         act = Act(caller, "account.unlock", AuditEvent.UNLOCKED, reason)
         async with self._subjects.change(act, account_id) as (connection, subject):
             await self._subjects.record(connection, act, account_id)
-        await self._throttle.succeeded(folded(subject.account.email), "")
+        await self._throttle.forget(folded(subject.account.email))
         return subject
 
     async def set_departments(

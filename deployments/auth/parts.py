@@ -5,7 +5,10 @@ from __future__ import annotations
 from deployments.administration import part as administration
 from deployments.auth import (
     accounts,
+    api_keys,
     mailed_links,
+    mfa,
+    sessions,
 )
 from deployments.auth.shared import Part
 
@@ -13,5 +16,8 @@ PARTS: tuple[Part, ...] = (
     accounts.PART,
     administration.ADMINISTRATION,
     administration.EMERGENCY,
+    api_keys.PART,
     mailed_links.PART,
+    mfa.PART,
+    sessions.PART,
 )

@@ -45,8 +45,13 @@ async def register(body: schemas.RegisterRequest, service: Service) -> schemas.A
 
 @router.post("/api/v1/auth/login", dependencies=[Depends(anyone)])
 async def login(body: schemas.LoginRequest, logins: Logins) -> schemas.TokenAnswer:
-    """Begin a session. Every reason for a refusal gets the same 401."""
-    return _answer(await logins.login(body.email, body.password.get_secret_value()))
+    """Begin a session. Every reason for a refusal gets the same 401.
+
+    Only who knows the password of an account with a second factor learns that a code is missing
+    (`auth.otp_required`).
+    """
+    otp = body.otp.get_secret_value() if body.otp else None
+    return _answer(await logins.login(body.email, body.password.get_secret_value(), otp))
 
 
 @router.post("/api/v1/auth/refresh", dependencies=[Depends(anyone)])
@@ -122,6 +127,6 @@ def _profile(profile: Profile) -> schemas.ProfileAnswer:
         departments=list(profile.departments),
         pending_email=profile.pending_email,
         email_verified=account.email_verified_at is not None,
-        mfa_enabled=False,
+        mfa_enabled=profile.mfa_enabled,
         created_at=account.created_at,
     )

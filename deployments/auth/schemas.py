@@ -19,6 +19,9 @@ Name = Annotated[Line, Field(min_length=1, max_length=100, examples=["John"])]
 Detail = Annotated[Line, Field(max_length=200, examples=["cardiology"])]
 Password = Annotated[SecretStr, Field(max_length=1024, examples=["SecurePass123!"])]
 MailedToken = Annotated[SecretStr, Field(max_length=200, description="What follows `#token=` in the link.")]
+Otp = Annotated[SecretStr, Field(max_length=64, examples=["492039"])]
+"""A code of the authenticator application, or a recovery code."""
+
 RefreshToken = Annotated[SecretStr, Field(max_length=200)]
 
 
@@ -40,6 +43,7 @@ class Accepted(StrictModel):
 class LoginRequest(StrictModel):
     email: Annotated[Wording, Field(max_length=320, examples=["doctor@example.com"])]
     password: Password
+    otp: Otp | None = Field(None, description="Needed when the account has a second factor.")
 
 
 class TokenAnswer(StrictModel):

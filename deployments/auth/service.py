@@ -24,6 +24,7 @@ from stores.addresses import Addresses
 from stores.mail.queue import MailQueue
 from stores.postgres import Postgres
 from stores.refresh_tokens import Sessions
+from stores.totp import SecondFactors
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class Profile:
     account: Account
     departments: tuple[str, ...]
     pending_email: str | None
+    mfa_enabled: bool
 
 
 class AccountService:
@@ -189,8 +191,10 @@ async def _profile(connection: asyncpg.Connection, user: UUID) -> Profile:
     account = await accounts.by_id(user)
     if account is None:
         raise Unauthenticated("The session has ended. Log in again.")
+    factor = await SecondFactors(connection).find(user)
     departments = tuple(await accounts.departments(user))
-    return Profile(account, departments, await Addresses(connection).pending(user))
+    pending = await Addresses(connection).pending(user)
+    return Profile(account, departments, pending, factor is not None and factor.confirmed)
 
 
 def _columns(changes: Mapping[str, str | None]) -> dict[str, str | None]:

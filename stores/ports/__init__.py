@@ -23,10 +23,18 @@ from stores.ports.keys import Keys, KeyUnknown, SealBroken, Sealed
 from stores.ports.limits import Allowance, RateLimiter
 from stores.ports.mail import Mail, MailRefused, MailSender
 from stores.ports.search import QueryEncoding, SearchIndex, SearchWindows, Visibility, WriteReport
-from stores.ports.sessions import SessionActivity, SessionDirectory, SessionState
+from stores.ports.sessions import (
+    ApiKeyDirectory,
+    ApiKeyState,
+    SessionActivity,
+    SessionDirectory,
+    SessionState,
+)
 
 __all__ = [
     "Allowance",
+    "ApiKeyDirectory",
+    "ApiKeyState",
     "AuditEntry",
     "AuditFigure",
     "AuditLog",

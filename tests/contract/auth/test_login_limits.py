@@ -18,7 +18,7 @@ from deployments.auth.identifiers import email_key
 from deployments.auth.shared import Shared
 from stores.accounts import Accounts
 from stores.postgres import Postgres
-from tests.contract.auth.people import Person, client_of, on_accounts
+from tests.contract.auth.people import Person, client_of
 
 Arrive = Callable[[], Awaitable[Person]]
 
@@ -125,7 +125,7 @@ async def test_a4_an_unverified_login_is_audited(
 ) -> None:
     person = await arrive()
     user = (await person.me()).json()["id"]
-    await on_accounts(settings, secrets, "unverify", UUID(user))
+    await unverify(settings, secrets, UUID(user))
     answer = await person.login()
     assert (answer.status_code, answer.json()["code"]) == (403, "auth.email_not_verified")
     rows = [row for row in await audited(settings, secrets, "auth.login") if row["outcome"] == "failure"]
@@ -167,3 +167,10 @@ async def audited(settings: Settings, secrets: SecretStore, event: str) -> list[
         rows = await connection.fetch("SELECT body FROM outbox WHERE kind = 'audit' ORDER BY id")
     await db.close()
     return [row["body"] for row in rows if row["body"]["event"] == event]
+
+
+async def unverify(settings: Settings, secrets: SecretStore, account: UUID) -> None:
+    db = Postgres.of(settings, secrets, "auth")
+    async with db.transaction() as connection:
+        await connection.execute("UPDATE account SET email_verified_at = NULL WHERE id = $1", account)
+    await db.close()

@@ -24,6 +24,7 @@ from stores.audit import PostgresAudit
 from stores.keyring import SecretKeys
 from stores.ports import Allowance, SessionState
 from stores.workers import WorkerStore
+from tests.unit.edge.doubles import HeldActivity, HeldKeys
 
 WORK = (Stage.EXTRACT, Stage.ANNOTATE, Stage.EMBED)
 Client = Callable[[str], httpx.AsyncClient]
@@ -72,6 +73,8 @@ async def client(settings, secrets, jobs, tmp_path) -> AsyncIterator[Client]:
         NoLimit(),
         tokens,
         SecretKeys.of(settings, secrets),
+        activity=HeldActivity(),
+        api_keys=HeldKeys(),
     )
     app = build_app(settings, secrets, edge=edge)
     opened: list[httpx.AsyncClient] = []

@@ -46,6 +46,11 @@ async def mine(caller: Annotated[Caller, Depends(requires("document.read"))]) ->
     return {"role": caller.role, "principals": sorted(caller.principals)}
 
 
+@router.get("/api/v1/own")
+async def own(caller: Annotated[Caller, Depends(requires("profile.self"))]) -> dict[str, str]:
+    return {"role": caller.role}
+
+
 @router.post("/api/v1/retry")
 async def retry(
     caller: Annotated[Caller, Depends(requires("processing.operate"))], thing: Thing
@@ -522,3 +527,21 @@ async def test_the_lifespan_of_a_slice_runs_and_the_edge_is_closed(tmp_path: Pat
     async with app.router.lifespan_context(app):
         assert seen == ["start"]
     assert seen == ["start", "slice", "edge"]
+
+
+async def test_a_session_that_lacks_its_second_factor_may_only_see_to_its_account(serve: Open) -> None:
+    async with serve() as (stand, client):
+        headers = stand.bearer("doctor", restriction="mfa")
+        answer = await client.get("/api/v1/mine", headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (403, "auth.mfa_setup_required")
+        assert [entry.event for entry in stand.audit.entries] == ["access.denied"]
+        assert (await client.get("/api/v1/own", headers=headers)).status_code == 200
+
+
+async def test_an_idle_session_is_refused(serve: Open) -> None:
+    async with serve() as (stand, client):
+        headers = stand.bearer()
+        assert (await client.get("/api/v1/mine", headers=headers)).status_code == 200
+        stand.activity.idle.update(stand.sessions.states)
+        answer = await client.get("/api/v1/mine", headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (401, "auth.invalid_token")
