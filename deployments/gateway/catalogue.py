@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 
 from deployments.auth.parts import PARTS
 from deployments.documents.routes import router as documents
+from deployments.documents.sharing_routes import router as sharing
 from deployments.edge.schemas import Problem
 from deployments.processing.routes import router as processing
 from deployments.search.routes import router as search
@@ -29,6 +30,7 @@ def slice_routers() -> list[APIRouter]:
     return [
         *(part.router for part in PARTS),
         documents,
+        sharing,
         processing,
         search,
     ]
