@@ -5,13 +5,19 @@ from __future__ import annotations
 import typer
 
 from cluster.cli import (
+    administration,
     client,
+    emergency,
     platform,
+    sharing,
 )
 
 COMMANDS = (
+    administration,
     client,
+    emergency,
     platform,
+    sharing,
 )
 """Modules that add their commands: one line each, sorted, here and above."""
 
