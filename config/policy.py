@@ -71,6 +71,10 @@ class AccessPolicy:
     def allows(self, role: str, permission: str) -> bool:
         return self.scope(role, permission) is not None
 
+    def permissions(self, role: str) -> frozenset[str]:
+        """Everything the role may do, whatever the scope."""
+        return frozenset(name for name, row in self.table.items() if role in row)
+
     def kinds(self, role: str) -> frozenset[str]:
         """Kinds of principal that count for the role; none for a role that the policy does not name."""
         return self.principals.get(role, frozenset())

@@ -66,8 +66,9 @@ def kind(principal: str) -> str:
 def effective_principals(access: Access) -> frozenset[str]:
     """The principals that open the document. This set is what the index stores as its access list.
 
-    Researchers read de-identified documents only: listing them elsewhere opens nothing. Sensitivity is thereby decided when the list is written, so that the decision and every search filter are
-    one set intersection and cannot drift apart.
+    Researchers read de-identified documents only: listing them elsewhere opens nothing. Sensitivity is thereby
+    decided when the list is written, so that the decision and every search filter are one set intersection and
+    cannot drift apart.
     """
     match access.sensitivity:
         case Sensitivity.RESTRICTED:
@@ -97,10 +98,14 @@ def default_access(owner_id: str, *, patient: str | None, department: str | None
     With a patient: the owner and that patient's self, treating and break-glass principals; the department is
     then metadata only. Without: the owner and, when given, the department.
     """
-    owner = f"user:{owner_id}"
-    if patient is not None:
-        return frozenset({owner, f"self:{patient}", f"treating:{patient}", f"breakglass:{patient}"})
-    return frozenset({owner, f"department:{department}"} if department else {owner})
+    fixed = fixed_access(owner_id, patient)
+    return fixed | {f"department:{department}"} if department and patient is None else fixed
+
+
+def fixed_access(owner_id: str, patient: str | None) -> frozenset[str]:
+    """What every list of that owner's document of that patient has, whoever it is shared with."""
+    kinds = ("self", "treating", "breakglass") if patient is not None else ()
+    return frozenset({f"user:{owner_id}", *(f"{kind}:{patient}" for kind in kinds)})
 
 
 def within_scope(caller: Caller, scope: str) -> frozenset[str]:

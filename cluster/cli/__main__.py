@@ -5,19 +5,25 @@ from __future__ import annotations
 import typer
 
 from cluster.cli import (
+    administration,
     client,
+    emergency,
     index,
     keys,
     mail,
     platform,
+    sharing,
 )
 
 COMMANDS = (
+    administration,
     client,
     index,
     keys,
     mail,
+    emergency,
     platform,
+    sharing,
 )
 """Modules that add their commands: one line each, sorted, here and above."""
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -15,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 
-from cluster.cli import display, queries, uploading
+from cluster.cli import display, passwords, queries, uploading
 from cluster.cli.api import Api, NotLoggedIn, Unreachable
 from cluster.cli.tokens import FileTokens, login_folder
 from cluster.ingest.listing import PatientFrom
@@ -41,15 +40,11 @@ def register(app: typer.Typer) -> None:
 
 def login(
     email: Annotated[str, typer.Argument(help="The account's e-mail address.")],
-    password_stdin: Annotated[
-        bool, typer.Option("--password-stdin", help="Read the password from standard input.")
-    ] = False,
+    password_stdin: passwords.FromStdin = False,
     url: Url = None,
 ) -> None:
     """Log in; later commands use and renew this login."""
-    password = (
-        sys.stdin.readline().rstrip("\n") if password_stdin else typer.prompt("Password", hide_input=True)
-    )
+    password = passwords.current(from_stdin=password_stdin)
 
     async def work() -> None:
         async with connection(url) as api:

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from config.account_settings import PasswordSettings
 from config.secrets import SecretStore
 from config.settings import Settings
 from deployments.auth.hashing import PasswordHasher
 from deployments.auth.identifiers import email_address, folded
 from deployments.auth.trail import AccountTrail
 from domain.audit import AuditEvent
+from domain.errors import Invalid
 from domain.events import EventType
+from domain.passwords import refusal
 from stores.accounts import Account, Accounts, NewAccount
 from stores.audit import PostgresAudit
 from stores.ports import AuditLog
@@ -33,8 +36,11 @@ class FoundAccount:
 class Provisioning:
     """Works on `auth_db` directly, for the launcher and the command line; every account made is audited."""
 
-    def __init__(self, db: Postgres, hasher: PasswordHasher, audit: AuditLog) -> None:
+    def __init__(
+        self, db: Postgres, hasher: PasswordHasher, audit: AuditLog, rules: PasswordSettings
+    ) -> None:
         self._db = db
+        self._rules = rules
         self._hasher = hasher
         self._audit = audit
         self._trail = AccountTrail(audit)
@@ -45,6 +51,7 @@ class Provisioning:
             Postgres.of(settings, secrets, "auth"),
             PasswordHasher(settings.auth),
             PostgresAudit.of(settings, secrets),
+            settings.auth.password,
         )
 
     async def create_account(
@@ -58,14 +65,16 @@ class Provisioning:
         role: str,
         departments: Sequence[str] = (),
         kind: str = "person",
+        by: str = "system",
     ) -> UUID:
         """An active, verified account with an approved role; one with that user name is left as it is.
 
-        Without a password, and for kind `service`, nobody can log in to it. Raises `ValueError` when the
-        address belongs to another account.
+        Without a password, and for kind `service`, nobody can log in to it. `by` is recorded as the actor. Raises
+        `Invalid` for a password that may not be used, `ValueError` when the address belongs to another account.
         """
         mail = email_address(email)
-        hashed = await self._hasher.hash(password) if password else None
+        own = (username, mail.key, mail.key.partition("@")[0], first_name, last_name)
+        hashed = await self._hashed(password, own) if password is not None else None
         new = NewAccount(
             email=mail.stored,
             email_key=mail.key,
@@ -85,7 +94,13 @@ class Provisioning:
                 data = {"outcome": "success"}
                 await self._trail.event(connection, EventType.USER_REGISTERED, new.id, data)
                 await self._trail.record(
-                    connection, AuditEvent.ACCOUNT_CREATED, action="C", about=new.id, reason="provisioned"
+                    connection,
+                    AuditEvent.ACCOUNT_CREATED,
+                    action="C",
+                    about=new.id,
+                    reason="provisioned",
+                    names={"role": role, "username": username},
+                    platform=by,
                 )
                 return new.id
             existing = await accounts.by_username(new.username_key)
@@ -101,6 +116,13 @@ class Provisioning:
                 return None
             departments = await accounts.departments(account.id)
         return FoundAccount(account.id, account.username, account.role, account.status, tuple(departments))
+
+    async def _hashed(self, password: str, own: Sequence[str]) -> str:
+        rules = self._rules
+        error = refusal("password", password, own=own, shortest=rules.min_length, longest=rules.max_length)
+        if error:
+            raise Invalid(error.message, code="auth.password_refused", errors=(error,))
+        return await self._hasher.hash(password)
 
     async def close(self) -> None:
         self._hasher.close()

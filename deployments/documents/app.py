@@ -14,6 +14,8 @@ from deployments.documents.lookup import DocumentLookup
 from deployments.documents.rights import Rights
 from deployments.documents.routes import router
 from deployments.documents.service import DocumentService
+from deployments.documents.sharing import Sharing
+from deployments.documents.sharing_routes import router as sharing_router
 from deployments.documents.sweep import OrphanSweep
 from deployments.documents.uploads import Uploads
 from deployments.edge.application import create_app
@@ -47,10 +49,11 @@ def build_app(settings: Settings, secrets: SecretStore, *, edge: Edge | None = N
     return create_app(
         edge,
         title="Documents",
-        routers=[router],
+        routers=[router, sharing_router],
         state={
             "uploads": Uploads(store, blobs, edge.audit, lookup, limit=settings.http.body_limit_bytes),
             "documents": DocumentService(store, DocumentLists(db), blobs, edge.audit, lookup),
+            "sharing": Sharing(store, edge.audit, lookup),
             "cursors": CursorSigner(secrets),
         },
         lifespan=lifespan,

@@ -6,12 +6,13 @@ from uuid import UUID
 
 from config.policy import AccessPolicy
 from deployments.documents.schemas import UploadParameters
-from domain.access import Caller, may_read, within_scope
-from domain.errors import Forbidden
+from domain.access import Caller, Sensitivity, may_read, within_scope
+from domain.errors import FieldError, Forbidden, Invalid
 from stores.document_lists import Reach
 from stores.documents import Document
 
 FOR_OTHERS = "document.upload_for_others"
+DEIDENTIFY = "document.deidentify"
 
 
 class Rights:
@@ -44,13 +45,17 @@ class Rights:
         return caller.user_id in (str(document.owner_id), str(document.uploaded_by))
 
     def check_upload(self, caller: Caller, parameters: UploadParameters) -> None:
-        """Raises `Forbidden` for a patient's record or an owner that the caller may not name."""
+        """Raises `Forbidden` for a patient's record, an owner or a sensitivity that is not the caller's to name."""
         named = parameters.patient
         if caller.role == "patient" and named is not None and f"self:{named}" not in caller.principals:
             raise Forbidden("You may upload only to your own record. Leave out `patient`, or name your own.")
         for_other = parameters.owner_id not in (None, UUID(caller.user_id))
         if for_other and not self._for_others(caller):
             raise Forbidden("You may not upload for somebody else. Leave out `owner_id`.")
+        if parameters.sensitivity is Sensitivity.DEIDENTIFIED:
+            if not self._policy.allows(caller.role, DEIDENTIFY):
+                raise Forbidden("You may not open documents to researchers. Leave out `sensitivity`.")
+            _check_nobodys(named)
 
     def _for_others(self, caller: Caller) -> bool:
         return caller.granted(FOR_OTHERS) and self._policy.allows(caller.role, FOR_OTHERS)
@@ -63,18 +68,32 @@ class Rights:
         if not (scope == "blind" or (scope == "own" and own) or (scope == "readable" and (own or patients))):
             raise Forbidden("You may add versions only to documents of your own, or of patients you treat.")
 
+    def check_share(self, caller: Caller, document: Document) -> None:
+        """Raises `Forbidden` unless the caller may say who reads the document."""
+        if not self._has(caller, "document.share", document):
+            raise Forbidden("You may share only documents of your own.")
+
+    def check_deidentify(self, caller: Caller, document: Document) -> None:
+        """Raises `Forbidden`, or `Invalid` for what names a patient, unless it may be opened to researchers."""
+        if not self._has(caller, DEIDENTIFY, document):
+            raise Forbidden("You may not open this document to researchers.")
+        _check_nobodys(document.metadata.patient)
+
     def check_delete(self, caller: Caller, document: Document) -> None:
         """Raises `Forbidden` unless the caller may delete the document, alone."""
-        match self._policy.scope(caller.role, "document.delete"):
-            case "own" if self.owns(caller, document):
-                return
-            case "department" if _in_department(caller, document):
-                return
-            case "reasoned":
-                raise Forbidden(
-                    "Two persons must agree to this deletion; ask the document's owner to delete it."
-                )
+        if self._has(caller, "document.delete", document):
+            return
+        if self._policy.scope(caller.role, "document.delete") == "reasoned":
+            raise Forbidden("Two persons must agree to this deletion; ask the document's owner to delete it.")
         raise Forbidden("You may delete only documents of your own.")
+
+    def _has(self, caller: Caller, permission: str, document: Document) -> bool:
+        match self._policy.scope(caller.role, permission):
+            case "own":
+                return self.owns(caller, document)
+            case "department":
+                return _in_department(caller, document)
+        return False
 
     def _principals(self, caller: Caller) -> frozenset[str]:
         scope = self._policy.scope(caller.role, "document.read")
@@ -86,3 +105,13 @@ def _in_department(caller: Caller, document: Document) -> bool:
         caller.role == "department_admin"
         and f"department:{document.metadata.department}" in caller.principals
     )
+
+
+def _check_nobodys(patient: str | None) -> None:
+    if patient is not None:
+        error = FieldError("sensitivity", "identified", "A document with a patient is not de-identified.")
+        raise Invalid(
+            "This document names its patient. Upload a de-identified copy without one.",
+            code="document.identified",
+            errors=(error,),
+        )

@@ -62,7 +62,8 @@ _BODY: dict[str, Any] = {
 }
 
 
-def _problems(**reasons: str) -> dict[int | str, dict[str, Any]]:
+def problems(**reasons: str) -> dict[int | str, dict[str, Any]]:
+    """Problem answers of a route: `s404="Missing."`."""
     return {
         int(status.removeprefix("s")): {"model": Problem, "description": text}
         for status, text in reasons.items()
@@ -71,7 +72,7 @@ def _problems(**reasons: str) -> dict[int | str, dict[str, Any]]:
 
 _UPLOAD_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"model": Receipt, "description": "The same bytes were there before."},
-    **_problems(
+    **problems(
         s403="Not the caller's to upload to.",
         s411="The body's length is unknown.",
         s413="The body is too large.",
@@ -80,7 +81,7 @@ _UPLOAD_ANSWERS: dict[int | str, dict[str, Any]] = {
         s507="No room left.",
     ),
 }
-_READ_ANSWERS = _problems(s404="Missing, or not visible to the caller.")
+READ_ANSWERS = problems(s404="Missing, or not visible to the caller.")
 
 
 def uploads(request: Request) -> Uploads:
@@ -116,7 +117,7 @@ async def upload(
     "/{document_id}/versions",
     status_code=202,
     response_model=Receipt,
-    responses=_UPLOAD_ANSWERS | _READ_ANSWERS | _problems(s409="Another document has these bytes."),
+    responses=_UPLOAD_ANSWERS | READ_ANSWERS | problems(s409="Another document has these bytes."),
     openapi_extra=_BODY,
 )
 @transfer
@@ -159,7 +160,7 @@ async def list_documents(
     return Page(items=[DocumentView.of(document) for document in shown], next_cursor=cursor)
 
 
-@router.get("/{document_id}", responses=_READ_ANSWERS)
+@router.get("/{document_id}", responses=READ_ANSWERS)
 async def view(
     document_id: UUID, caller: Reader, service: Annotated[DocumentService, Depends(service)]
 ) -> DocumentView:
@@ -167,7 +168,7 @@ async def view(
     return DocumentView.of(await service.view(caller, document_id))
 
 
-@router.get("/{document_id}/status", responses=_READ_ANSWERS)
+@router.get("/{document_id}/status", responses=READ_ANSWERS)
 async def status(
     document_id: UUID, caller: Reader, service: Annotated[DocumentService, Depends(service)]
 ) -> StatusView:
@@ -178,7 +179,7 @@ async def status(
 @router.get(
     "/{document_id}/content",
     response_class=StreamingResponse,
-    responses=_READ_ANSWERS | {200: {"content": {"*/*": {"schema": _BINARY}}}},
+    responses=READ_ANSWERS | {200: {"content": {"*/*": {"schema": _BINARY}}}},
 )
 @transfer
 async def content(
@@ -197,7 +198,7 @@ async def content(
     )
 
 
-@router.get("/{document_id}/pages/{page}/text", responses=_READ_ANSWERS | _problems(s409="Not read yet."))
+@router.get("/{document_id}/pages/{page}/text", responses=READ_ANSWERS | problems(s409="Not read yet."))
 async def page_text(
     document_id: UUID,
     page: Annotated[int, Path(ge=1, le=MAX_PAGE)],
@@ -208,7 +209,7 @@ async def page_text(
     return await service.page_text(caller, document_id, page)
 
 
-@router.get("/{document_id}/entities", responses=_READ_ANSWERS | _problems(s409="Not read yet."))
+@router.get("/{document_id}/entities", responses=READ_ANSWERS | problems(s409="Not read yet."))
 async def entities(
     document_id: UUID,
     caller: Reader,
@@ -229,7 +230,7 @@ async def entities(
 
 
 @router.delete(
-    "/{document_id}", status_code=202, responses=_READ_ANSWERS | _problems(s403="Not the caller's to delete.")
+    "/{document_id}", status_code=202, responses=READ_ANSWERS | problems(s403="Not the caller's to delete.")
 )
 async def delete(
     document_id: UUID,

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import Field
 
 from deployments.edge.schemas import Line, StrictModel, Wording
-from domain.access import Sensitivity
+from domain.access import RESEARCHERS, Sensitivity, effective_principals, fixed_access
 from domain.documents import DocumentType
 from domain.jobs import QUARANTINES, REJECTIONS, Stage
 from domain.lifecycle import Status
@@ -34,6 +34,17 @@ Filename = Annotated[
     str, Field(max_length=4096, description="Only the last part counts, without anything that misleads.")
 ]
 Title = Annotated[Wording, Field(min_length=1, max_length=500, description="Default: from the file name.")]
+
+
+Principal = Annotated[Line, Field(min_length=3, max_length=200, examples=["department:cardiology"])]
+GrantablePrincipal = Annotated[
+    Line,
+    Field(
+        pattern=r"^(user:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|department:\S([^\r\n]{0,98}\S)?)$",
+        description="`user:ID` or `department:NAME`; everything else is set by what the document is.",
+        examples=["department:cardiology"],
+    ),
+]
 
 
 class VersionParameters(StrictModel):
@@ -157,6 +168,51 @@ class Deletion(StrictModel):
     id: UUID
     revision: int
     status: Status
+
+
+class Grant(StrictModel):
+    """Whom to let read the document."""
+
+    principal: GrantablePrincipal
+
+
+class SensitivityChange(StrictModel):
+    """How far the access list reaches, and why that is right."""
+
+    sensitivity: Sensitivity
+    reason: Annotated[Line, Field(min_length=1, max_length=500)]
+
+
+class Listed(StrictModel):
+    """One entry of an access list."""
+
+    principal: str
+    fixed: bool = Field(description="Belongs to the document itself and cannot be removed.")
+    effective: bool = Field(description="Opens the document in its present sensitivity.")
+
+
+class AccessView(StrictModel):
+    """Who may read a document."""
+
+    document_id: UUID
+    revision: int
+    sensitivity: Sensitivity
+    items: list[Listed]
+
+    @classmethod
+    def of(cls, document: Document) -> AccessView:
+        fixed = fixed_access(str(document.owner_id), document.metadata.patient)
+        opening = effective_principals(document.access)
+        listed = document.access.principals | opening
+        return cls(
+            document_id=document.id,
+            revision=document.revision,
+            sensitivity=document.access.sensitivity,
+            items=[
+                Listed(principal=one, fixed=one in fixed or one == RESEARCHERS, effective=one in opening)
+                for one in sorted(listed, key=lambda one: (one not in fixed, one))
+            ],
+        )
 
 
 class PageText(StrictModel):

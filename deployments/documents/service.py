@@ -1,4 +1,4 @@
-"""Reading, listing, sharing and deleting documents. What shows PHI is recorded before it is answered."""
+"""Reading, listing and deleting documents. What shows PHI is recorded before it is answered."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deployments.documents import events
 from deployments.documents.artefacts import Artefact, mentions_of, opened, page_of
 from deployments.documents.lookup import DocumentLookup, missing
 from deployments.documents.schemas import Deletion, Entity, PageText
-from domain.access import Access, Caller, Sensitivity
+from domain.access import Caller
 from domain.audit import AuditEvent
 from domain.errors import Conflict, NotFound
 from domain.jobs import Stage
@@ -130,40 +130,6 @@ class DocumentService:
             entry = events.entry(caller, "D", AuditEvent.DOCUMENT_DELETE, going, reason=reason)
             await publish_audit(connection, self._audit.seal(entry))
         return Deletion(id=going.id, revision=going.revision, status=going.state.status)
-
-    async def change_access(
-        self,
-        document_id: UUID,
-        access_list: frozenset[str],
-        sensitivity: Sensitivity,
-        *,
-        caller: Caller | None = None,
-    ) -> Document:
-        """Share the document differently from now on; the caller's right to do so was checked before.
-
-        The same list and sensitivity change nothing. Raises `NotFound`.
-        """
-        access = Access(access_list, sensitivity)
-        async with self._store.transaction() as connection:
-            document = await self._store.locked(connection, document_id)
-            if document is None or document.deleted:
-                raise missing()
-            fields = [
-                name
-                for name, old, new in (
-                    ("access", document.access.principals, access.principals),
-                    ("sensitivity", document.access.sensitivity, access.sensitivity),
-                )
-                if old != new
-            ]
-            if not fields:
-                return document
-            changed = replace(document, revision=document.revision + 1, access=access)
-            await self._store.set_access(connection, changed)
-            await publish(connection, events.access_changed(changed, fields))
-            entry = events.entry(caller, "U", AuditEvent.DOCUMENT_ACCESS_CHANGE, changed)
-            await publish_audit(connection, self._audit.seal(entry))
-        return changed
 
     @asynccontextmanager
     async def _artefact(self, document: Document, stage: Stage, kind: str) -> AsyncIterator[Artefact]:

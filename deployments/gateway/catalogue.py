@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 
 from deployments.auth.parts import PARTS
 from deployments.documents.routes import router as documents
+from deployments.documents.sharing_routes import router as sharing
 from deployments.edge.route_table import facts_of_route
 from deployments.edge.schemas import Problem
 from deployments.processing.routes import router as processing
@@ -30,6 +31,7 @@ def slice_routers() -> list[APIRouter]:
     return [
         *(part.router for part in PARTS),
         documents,
+        sharing,
         processing,
         search,
     ]

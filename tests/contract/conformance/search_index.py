@@ -16,9 +16,11 @@ from uuid import UUID
 
 import pytest
 
+from domain.access import effective_principals, may_read
 from domain.errors import Conflict, Invalid, NotFound
 from domain.ids import new_id
 from domain.search import (
+    AccessFilter,
     Clause,
     DeleteDocument,
     EntityFilter,
@@ -34,6 +36,7 @@ from domain.search import (
 )
 from domain.text import Assertion, AssertionLabel
 from stores.ports import SearchIndex
+from tests.access_cases import MINE, POLICY, reading, single_accesses
 from tests.contract.conformance.crowd import Crowd
 from tests.contract.conformance.letters import (
     ANNA,
@@ -284,6 +287,17 @@ class AccessConformance:
         shared = letter("fever", access=("department:surgery", "user:carla"))
         await put(index, shared)
         assert await found(index, words("fever"), BERT) == {shared.id}
+
+    async def test_the_filter_is_the_decision_in_every_role(self, index: SearchIndex) -> None:
+        accesses = single_accesses()
+        letters = [letter("fever", access=sorted(effective_principals(one))) for one in accesses]
+        await put(index, *letters)
+        for role in POLICY.roles:
+            principals = reading(role, MINE)
+            allowed = {
+                one.id for one, access in zip(letters, accesses, strict=True) if may_read(principals, access)
+            }
+            assert await found(index, words("fever"), AccessFilter(principals)) == allowed, role
 
     async def test_hidden_documents_change_no_count(self, index: SearchIndex) -> None:
         own = [

@@ -27,9 +27,10 @@ from domain.errors import Unavailable
 from domain.ids import new_id
 from domain.tokens import Claims, SigningKey
 from stores.audit import PostgresAudit
+from stores.document_directory import PostgresDocumentDirectory
 from stores.keyring import SecretKeys
 from stores.ports import Allowance, AuditEntry, SessionState
-from stores.postgres import connect, database
+from stores.postgres import Postgres, connect, database
 from tests.contract.documents.processed import Processing, processing_of
 from tests.unit.edge.doubles import HeldActivity, HeldKeys
 
@@ -233,3 +234,10 @@ async def small_world(small_settings: Settings, secrets: SecretStore, tmp_path: 
 async def processing(world: World, settings: Settings, secrets: SecretStore) -> AsyncIterator[Processing]:
     async with processing_of(settings, secrets) as processing:
         yield processing
+
+
+@pytest.fixture
+async def directory(settings: Settings, secrets: SecretStore) -> AsyncIterator[PostgresDocumentDirectory]:
+    db = Postgres.of(settings, secrets, "document", "document-reader")
+    yield PostgresDocumentDirectory(db)
+    await db.close()

@@ -1,37 +1,20 @@
-"""Deletion, a change of access, and what processing reports: the highest revision and sequence win."""
+"""Deletion, and what processing reports: the highest revision and sequence win."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
 
 from config.secrets import SecretStore
 from config.settings import Settings
-from deployments.documents.service import DocumentService
-from domain.access import Access, Sensitivity
-from domain.errors import NotFound, Unavailable
-from domain.ids import new_id
+from domain.errors import Unavailable
 from stores.document_directory import PostgresDocumentDirectory
 from stores.postgres import Postgres
 from tests.contract.documents.conftest import Account, World
 from tests.contract.documents.processed import Processing
 from tests.contract.documents.test_lists import walk
 from tests.contract.documents.test_uploads import PDF
-
-
-@pytest.fixture
-async def directory(settings: Settings, secrets: SecretStore) -> AsyncIterator[PostgresDocumentDirectory]:
-    db = Postgres.of(settings, secrets, "document", "document-reader")
-    yield PostgresDocumentDirectory(db)
-    await db.close()
-
-
-@pytest.fixture
-def service(world: World) -> DocumentService:
-    found: DocumentService = world.app.state.documents
-    return found
 
 
 async def delete(account: Account, document_id: str, **query: str) -> int:
@@ -129,60 +112,6 @@ async def test_who_may_delete(world: World) -> None:
     assert await delete(world.account("records_manager"), own) == 403
     assert await delete(world.account("department_admin", "department:oncology"), own) == 404
     assert await delete(world.account("department_admin", "department:cardiology"), own) == 202
-
-
-async def test_a_change_of_access_counts_at_once_and_is_told(
-    world: World, service: DocumentService, directory: PostgresDocumentDirectory
-) -> None:
-    doctor, nurse = world.account(), world.account("nurse", "department:cardiology")
-    document_id = await doctor.uploaded(PDF, department="cardiology")
-    assert (await nurse.get(document_id)).status_code == 200
-    only_owner = frozenset({f"user:{doctor.id}"})
-    changed = await service.change_access(UUID(document_id), only_owner, Sensitivity.NORMAL)
-    assert (changed.revision, changed.version) == (2, 1)
-    assert (await nurse.get(document_id)).status_code == 404
-    assert await walk(nurse) == []
-    assert await world.events("document.access_changed") == [
-        {"document_id": document_id, "version": 1, "revision": 2, "fields": ["access"]}
-    ]
-    (record,) = await world.audited("document.access_change")
-    assert (record["action"], record["actor"]) == ("U", "system")
-    state = await directory.state(UUID(document_id))
-    assert state is not None
-    assert (state.revision, state.access) == (2, Access(only_owner))
-
-
-async def test_a_change_of_sensitivity_alone_changes_who_reads_and_can_be_undone(
-    world: World, service: DocumentService
-) -> None:
-    doctor, nurse = world.account(), world.account("nurse", "department:cardiology")
-    document_id = await doctor.uploaded(PDF, department="cardiology")
-    access = frozenset({f"user:{doctor.id}", "department:cardiology"})
-    for sensitivity, status in ((Sensitivity.RESTRICTED, 404), (Sensitivity.NORMAL, 200)):
-        await service.change_access(UUID(document_id), access, sensitivity)
-        assert (await nurse.get(document_id)).status_code == status
-
-
-async def test_the_same_access_is_no_change_and_a_missing_document_is_missing(
-    world: World, service: DocumentService
-) -> None:
-    doctor = world.account()
-    document_id = UUID(await doctor.uploaded(PDF))
-    same = await service.change_access(document_id, frozenset({f"user:{doctor.id}"}), Sensitivity.NORMAL)
-    assert same.revision == 1
-    assert await world.events("document.access_changed") == []
-    with pytest.raises(NotFound):
-        await service.change_access(new_id(), frozenset(), Sensitivity.NORMAL)
-
-
-async def test_a_shared_document_still_is_the_twin_of_its_own_bytes(
-    world: World, service: DocumentService
-) -> None:
-    doctor = world.account()
-    document_id = await doctor.uploaded(PDF)
-    shared = frozenset({f"user:{doctor.id}", "role:doctor"})
-    await service.change_access(UUID(document_id), shared, Sensitivity.NORMAL)
-    assert (await doctor.upload(PDF)).json()["id"] == document_id
 
 
 async def test_the_reader_of_the_view_sees_nothing_else(

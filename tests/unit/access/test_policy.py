@@ -36,6 +36,7 @@ TABLE = {
     "search.query": "listed listed listed deidentified own - - -",
     "breakglass.start": "- - all - - - - -",
     "document.share": "- - own - - - department -",
+    "document.deidentify": "- - own - - - department -",
     "document.delete": "- - own - reasoned - department -",
     "account.read": "- - - - - - department all",
     "role.approve": "- - - - - - department others",

@@ -77,7 +77,15 @@ def test_one_title_for_many_files_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["login", "logout", "upload", "search", "ingest", "index rebuild", "keys", "mail"]
+    "command",
+    [
+        *("login", "logout", "upload", "search", "ingest", "index rebuild", "keys", "mail"),
+        *("admin create", "admin list", "admin show", "admin approve", "admin refuse", "admin suspend"),
+        *("admin activate", "admin unlock", "admin role", "admin departments", "admin own-record"),
+        *("admin treatment start", "admin treatment list", "admin treatment end"),
+        *("share list", "share grant", "share revoke", "share sensitivity"),
+        *("break-glass start", "break-glass stop"),
+    ],
 )
 def test_every_command_explains_itself(command: str) -> None:
     result = CliRunner().invoke(app, [*command.split(), "--help"])
@@ -89,3 +97,18 @@ def test_without_a_login_the_exit_code_says_so(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     result = CliRunner().invoke(app, ["search", "fever", "--url", "http://127.0.0.1:9"])
     assert (result.exit_code, "medsearch login" in result.output) == (4, True)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["admin", "own-record", "drsmith"],
+        ["admin", "own-record", "drsmith", "LAB|1", "--remove"],
+        ["admin", "approve", "drsmith", "emperor"],
+        ["share", "sensitivity", "x", "secret", "--reason", "why"],
+        ["break-glass", "start", "LAB|1", "--reason", "emergency room", "--minutes", "61"],
+    ],
+)
+def test_wrong_usage_is_refused_before_anything_is_sent(command: list[str]) -> None:
+    result = CliRunner().invoke(app, [*command, "--url", "http://127.0.0.1:9"])
+    assert result.exit_code == 2
