@@ -42,4 +42,5 @@ def _entry(closed: ClosedGlass) -> AuditEntry:
         patient=glass.patient,
         reason=closed.reason,
         session_id=str(glass.session_id),
+        names={"id": str(glass.id)},
     )

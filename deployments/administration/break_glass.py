@@ -117,7 +117,7 @@ class BreakGlassService:
             action="E",
             role=caller.role,
             session=caller.session_id,
-            names=names,
+            names={"id": str(glass.id), **names},
             patient=glass.patient,
         )
 

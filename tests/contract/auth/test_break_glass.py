@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64decode
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,8 +17,10 @@ from config.policy import AccessPolicy
 from config.secrets import SecretStore
 from config.settings import Settings
 from domain.access import counting
-from stores.audit import PostgresAudit
+from stores.audit import PostgresAudit, opened
 from stores.break_glass_ends import BreakGlassEnds
+from stores.keyring import SecretKeys
+from stores.ports import Sealed
 from stores.postgres import Postgres
 from stores.sessions import PostgresSessionDirectory
 from stores.visibility import PostgresVisibility, Visible
@@ -93,7 +96,10 @@ async def test_it_opens_one_patients_documents_within_a_second_and_ends_at_once(
     await view.close()
 
 
-async def test_start_and_stop_are_recorded_and_the_reason_is_sealed(staff: Staff) -> None:
+async def test_start_and_stop_are_recorded_and_the_reason_is_sealed(
+    staff: Staff, quick: Settings, secrets: SecretStore
+) -> None:
+    keys = SecretKeys.of(quick, secrets)
     doctor = await staff.person("doctor")
     patient = f"LAB|{doctor.name}"
     begun = (await start(doctor, patient=patient)).json()
@@ -107,6 +113,13 @@ async def test_start_and_stop_are_recorded_and_the_reason_is_sealed(staff: Staff
             f"user:{staff.ids[doctor.name]}", "E", session
         )  # fmt: skip
         assert WHY not in str(record)
+        sealed = Sealed(
+            **{name: b64decode(record["sealed"][name]) for name in ("ciphertext", "nonce")},
+            key_name=record["sealed"]["key_name"],
+        )
+        _, names = opened(keys, UUID(record["id"]), sealed)
+        assert names["id"] == begun["id"]
+        assert names.get("reason") == (WHY if event == "breakglass.start" else None)
     again = await doctor.client.delete(f"{URL}/{begun['id']}", headers=doctor.bearer)
     assert (again.status_code, again.json()["code"]) == (404, "breakglass.not_found")
 
