@@ -215,6 +215,7 @@ def event_pump(settings: Settings, secrets: SecretStore) -> Running:
     sender = open_mail(settings, secrets)
     waker = Listener(databases["auth"].target, secrets, MAIL_CHANNEL)
     mailer = mailer_of(settings, databases["auth"], sender, SecretKeys.of(settings, secrets), waker)
+    closer = GlassCloser(databases["auth"], BreakGlassEnds(audit, AccessPolicy.load().roles_of("breakglass")))
     pump = EventPump(
         relay,
         [
@@ -224,18 +225,12 @@ def event_pump(settings: Settings, secrets: SecretStore) -> Running:
         ],
         event_log,
         kept=timedelta(days=settings.events.retention_days),
-        duties=[mailer],
+        duties=[mailer, closer],
     )
-    closer = GlassCloser(databases["auth"], BreakGlassEnds(audit, AccessPolicy.load().roles_of("breakglass")))
     office = Leadership(database(settings, "event"), secrets, "event-pump", silence_seconds=15)
 
-    async def duty() -> None:
-        async with asyncio.TaskGroup() as tasks:
-            for part in (pump.run, closer.run):
-                tasks.create_task(part())
-
     async def work() -> None:
-        await lead(office, duty, standby_seconds=settings.processing.poll_seconds)
+        await lead(office, pump.run, standby_seconds=settings.processing.poll_seconds)
 
     closing: list[Closing] = [
         *(db.close for db in databases.values()),

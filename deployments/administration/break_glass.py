@@ -7,27 +7,30 @@ from uuid import UUID
 
 import asyncpg
 
-from deployments.administration.notices import Notices
 from deployments.administration.once import Once
 from deployments.administration.schemas import BreakGlassAnswer
 from deployments.auth.trail import AccountTrail
+from deployments.edge.context import request_id
 from domain.access import Caller
 from domain.audit import AuditEvent
 from domain.errors import Conflict, Forbidden, NotFound
+from domain.mail import MailKind
 from stores.accounts import Account, Accounts
 from stores.break_glass import BreakGlass, Glass
 from stores.break_glass_ends import BreakGlassEnds
+from stores.mail.queue import MailQueue
 from stores.postgres import Postgres
 
-TEMPLATE = "break_glass"
 WATCHERS = ("privacy_officer", "admin")
 """Who is told: everybody in the first of these roles that anybody has."""
 
 
 class Confirmation(Protocol):
-    """Asks whoever is logged in for the password again (`deployments.auth.credentials.Credentials`)."""
+    """Asks whoever is logged in for password and second factor again (`deployments.auth.credentials.Credentials`)."""
 
-    async def confirm(self, user: UUID, password: str | None, *, session: str | None) -> Account: ...
+    async def confirm(
+        self, user: UUID, password: str | None, otp: str | None, *, session: str | None
+    ) -> Account: ...
 
 
 class BreakGlassService:
@@ -40,20 +43,28 @@ class BreakGlassService:
         credentials: Confirmation,
         trail: AccountTrail,
         ends: BreakGlassEnds,
-        notices: Notices,
     ) -> None:
         self._db = db
         self._credentials = credentials
         self._trail = trail
         self._ends = ends
-        self._notices = notices
 
     async def start(
-        self, caller: Caller, *, patient: str, reason: str, minutes: int, password: str, once: Once
+        self,
+        caller: Caller,
+        *,
+        patient: str,
+        reason: str,
+        minutes: int,
+        password: str,
+        otp: str | None,
+        once: Once,
     ) -> BreakGlassAnswer:
         """Open the patient's documents. Raises `Invalid` and `TooMany` as logins, `Conflict` while one is open."""
         session = _session(caller)
-        account = await self._credentials.confirm(UUID(caller.user_id), password, session=caller.session_id)
+        account = await self._credentials.confirm(
+            UUID(caller.user_id), password, otp, session=caller.session_id
+        )
         async with self._db.transaction() as connection:
             if known := await once.known(connection):
                 return BreakGlassAnswer.model_validate(known)
@@ -90,14 +101,15 @@ class BreakGlassService:
         parameters = {
             "id": str(glass.id),
             "username": account.username,
-            "name": f"{account.first_name} {account.last_name}",
             "started_at": glass.started_at.isoformat(timespec="seconds"),
             "ends_at": glass.ends_at.isoformat(timespec="seconds"),
         }
         for role in WATCHERS:
             watchers = await Accounts(connection).active_in_role(role)
             for watcher in watchers:
-                await self._notices.add(connection, watcher, TEMPLATE, parameters)
+                await MailQueue.add(
+                    connection, watcher, MailKind.BREAK_GLASS, parameters, request_id=request_id()
+                )
             if watchers:
                 return len(watchers)
         return 0

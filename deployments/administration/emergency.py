@@ -35,13 +35,14 @@ async def start(
     body: BreakGlassRequest, caller: Breaker, service: Service, key: IdempotencyKey = None
 ) -> BreakGlassAnswer:
     """Open one patient's documents in this session; the privacy officers are told at once."""
-    asked = body.model_dump(mode="json", exclude={"current_password"})
+    asked = body.model_dump(mode="json", exclude={"current_password", "otp"})
     return await service.start(
         caller,
         patient=body.patient,
         reason=body.reason,
         minutes=body.minutes,
         password=body.current_password.get_secret_value(),
+        otp=body.otp.get_secret_value() if body.otp else None,
         once=Once.of(caller, "breakglass.start", key, asked),
     )
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from deployments.administration import emergency, routes
 from deployments.administration.break_glass import BreakGlassService
-from deployments.administration.notices import QueuedNotices
 from deployments.administration.rights import AdministrationRights
 from deployments.administration.service import AdministrationService
 from deployments.administration.subjects import Subjects
@@ -40,7 +39,6 @@ def emergency_access(shared: Shared) -> Mapping[str, object]:
         credentials=shared.credentials,
         trail=shared.trail,
         ends=_ends(shared),
-        notices=QueuedNotices(),
     )
     return {"break_glass": service}
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field, SecretStr
 
+from deployments.auth.schemas import Otp
 from deployments.edge.schemas import Line, StrictModel
 from stores.account_lists import SeenAccount
 from stores.break_glass import Glass
@@ -177,6 +178,7 @@ class BreakGlassRequest(StrictModel):
     reason: EmergencyReason
     minutes: int = Field(60, ge=1, le=60, description="How long; it can be ended before.")
     current_password: SecretStr = Field(max_length=1024)
+    otp: Otp | None = Field(None, description="Needed when the account has a second factor.")
 
 
 class BreakGlassAnswer(StrictModel):

@@ -13,13 +13,16 @@ from config.account_settings import Role
 from deployments.administration.subjects import Act, Subjects
 from deployments.auth.identifiers import folded
 from deployments.auth.trail import AccountTrail
+from deployments.edge.context import request_id
 from domain.access import Caller
 from domain.audit import AuditEvent
 from domain.errors import Conflict
 from domain.events import EventType
+from domain.mail import MailKind
 from stores.account_lists import AccountFilters, AccountLists, SeenAccount
 from stores.accounts import Accounts
 from stores.break_glass_ends import BreakGlassEnds
+from stores.mail.queue import MailQueue
 from stores.refresh_tokens import Sessions
 
 READ = "account.read"
@@ -94,6 +97,7 @@ class AdministrationService:
             await self._trail.event(
                 connection, EventType.USER_ROLE_CHANGED, account_id, {"outcome": "refused"}
             )
+            await _tell(connection, account_id, MailKind.ROLE_REFUSED, role=asked)
             await self._subjects.record(connection, act, account_id, names={"role": asked})
             return await _now(connection, account_id)
 
@@ -168,6 +172,10 @@ class AdministrationService:
         await Sessions(connection).cap(account_id, self._lives[role], second_factor=role in self._mfa_roles)
         await self._ends.close(connection, account_id=account_id)
         await self._trail.event(connection, EventType.USER_ROLE_CHANGED, account_id, {"outcome": "success"})
+        approved = act.event is AuditEvent.ROLE_APPROVED
+        await _tell(
+            connection, account_id, MailKind.ROLE_APPROVED if approved else MailKind.ROLE_CHANGED, role=role
+        )
         names = {"role": role, "before": subject.account.role}
         await self._subjects.record(connection, act, account_id, names=names)
 
@@ -181,6 +189,9 @@ class AdministrationService:
             await self._trail.event(
                 connection, EventType.USER_STATUS_CHANGED, account_id, {"outcome": "success"}
             )
+            await _tell(
+                connection, account_id, MailKind.ACTIVATED if status == "active" else MailKind.SUSPENDED
+            )
         await self._subjects.record(connection, act, account_id)
         return await _now(connection, account_id)
 
@@ -191,6 +202,10 @@ async def _check_not_last(connection: asyncpg.Connection, subject: SeenAccount) 
         return
     if not await Accounts(connection).other_administrators(account.id):
         raise Conflict("This is the last administrator. Make another one first.", code="account.last_admin")
+
+
+async def _tell(connection: asyncpg.Connection, account_id: UUID, kind: MailKind, **parameters: str) -> None:
+    await MailQueue.add(connection, account_id, kind, parameters, request_id=request_id())
 
 
 async def _now(connection: asyncpg.Connection, account_id: UUID) -> SeenAccount:

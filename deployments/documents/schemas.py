@@ -40,6 +40,7 @@ Principal = Annotated[Line, Field(min_length=3, max_length=200, examples=["depar
 GrantablePrincipal = Annotated[
     Line,
     Field(
+        max_length=120,
         pattern=r"^(user:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|department:\S([^\r\n]{0,98}\S)?)$",
         description="`user:ID` or `department:NAME`; everything else is set by what the document is.",
         examples=["department:cardiology"],
