@@ -5,19 +5,25 @@ from __future__ import annotations
 import typer
 
 from cluster.cli import (
+    api_keys,
     client,
     index,
     keys,
     mail,
+    mfa,
     platform,
+    sessions,
 )
 
 COMMANDS = (
+    api_keys,
     client,
     index,
     keys,
     mail,
+    mfa,
     platform,
+    sessions,
 )
 """Modules that add their commands: one line each, sorted, here and above."""
 

@@ -77,7 +77,24 @@ def test_one_title_for_many_files_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["login", "logout", "upload", "search", "ingest", "index rebuild", "keys", "mail"]
+    "command",
+    [
+        "login",
+        "logout",
+        "upload",
+        "search",
+        "ingest",
+        "index rebuild",
+        "keys",
+        "mail",
+        "sessions list",
+        "sessions end",
+        "mfa enrol",
+        "mfa disable",
+        "api-keys create",
+        "api-keys list",
+        "api-keys revoke",
+    ],
 )
 def test_every_command_explains_itself(command: str) -> None:
     result = CliRunner().invoke(app, [*command.split(), "--help"])
