@@ -6,23 +6,29 @@ import typer
 
 from cluster.cli import (
     administration,
+    api_keys,
     client,
     emergency,
     index,
     keys,
     mail,
+    mfa,
     platform,
+    sessions,
     sharing,
 )
 
 COMMANDS = (
     administration,
+    api_keys,
     client,
+    emergency,
     index,
     keys,
     mail,
-    emergency,
+    mfa,
     platform,
+    sessions,
     sharing,
 )
 """Modules that add their commands: one line each, sorted, here and above."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, cast, get_args
 
 import typer
 
-from cluster.cli import client, passwords, people
+from cluster.cli import client, credentials, people
 from config.account_settings import Role
 from config.secrets import SecretMissing, SecretStore
 from domain.errors import Conflict, MedsearchError
@@ -50,13 +50,13 @@ def create(
     last_name: Annotated[str, typer.Option(help="Last name.")],
     role: Annotated[str, typer.Option(help="Role of the account.", callback=_person_role)] = "admin",
     department: Annotated[list[str] | None, typer.Option(help="Department; may be repeated.")] = None,
-    password_stdin: passwords.FromStdin = False,
+    password_stdin: credentials.PasswordStdin = False,
 ) -> None:
     """Make an account on this server's own databases: the first administrator. The platform must run."""
     from deployments.auth.provisioning import Provisioning
 
     settings = client.settings()
-    password = passwords.new(from_stdin=password_stdin)
+    password = credentials.new_password(password_stdin)
 
     async def work() -> None:
         try:
@@ -138,7 +138,7 @@ def activate(
 
 @admin.command()
 def unlock(account: Account, reason: Reason, as_json: client.AsJson = False, url: client.Url = None) -> None:
-    """Forget the wrong passwords that were tried."""
+    """Forget the wrong credentials that were tried."""
     _act("POST", account, "unlock", {"reason": reason}, as_json, url)
 
 

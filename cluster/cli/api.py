@@ -77,11 +77,11 @@ class Api:
     async def __aexit__(self, *_: object) -> None:
         await self._http.aclose()
 
-    async def login(self, email: str, password: str) -> None:
+    async def login(self, email: str, password: str, otp: str | None = None) -> None:
         """Log in and keep the tokens; raises `Refused` for wrong credentials."""
-        answer = await self._send(
-            "POST", "/api/v1/auth/login", repeatable=True, json={"email": email, "password": password}
-        )
+        body = {"email": email, "password": password} | ({"otp": otp} if otp else {})
+        # A code counts once: sent again after a lost answer it would be refused.
+        answer = await self._send("POST", "/api/v1/auth/login", repeatable=otp is None, json=body)
         self._keep(_checked(answer).json())
 
     async def logout(self) -> None:

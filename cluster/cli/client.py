@@ -14,8 +14,8 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 
-from cluster.cli import display, passwords, queries, uploading
-from cluster.cli.api import Api, NotLoggedIn, Unreachable
+from cluster.cli import credentials, display, queries, uploading
+from cluster.cli.api import Api, NotLoggedIn, Refused, Unreachable
 from cluster.cli.tokens import FileTokens, login_folder
 from cluster.ingest.listing import PatientFrom
 from config.loading import WrongSettings, load_settings
@@ -23,6 +23,9 @@ from config.settings import Settings
 from domain.documents import DocumentType
 from domain.errors import MedsearchError
 from domain.search import SortKey
+
+OTP_REQUIRED = "auth.otp_required"
+"""The password was right, and the account has a second factor."""
 
 T = TypeVar("T")
 Url = Annotated[
@@ -40,15 +43,21 @@ def register(app: typer.Typer) -> None:
 
 def login(
     email: Annotated[str, typer.Argument(help="The account's e-mail address.")],
-    password_stdin: passwords.FromStdin = False,
+    password_stdin: credentials.PasswordStdin = False,
+    otp: credentials.Otp = None,
     url: Url = None,
 ) -> None:
     """Log in; later commands use and renew this login."""
-    password = passwords.current(from_stdin=password_stdin)
+    password = credentials.password(password_stdin)
 
     async def work() -> None:
         async with connection(url) as api:
-            await api.login(email, password)
+            try:
+                await api.login(email, password, otp)
+            except Refused as refusal:
+                if refusal.code != OTP_REQUIRED or password_stdin:
+                    raise
+                await api.login(email, password, credentials.code(None))
             typer.echo(f"Logged in to {api.origin} as {email}.")
 
     run(work())

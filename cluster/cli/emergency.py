@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cluster.cli import client, passwords, people
+from cluster.cli import client, credentials, people
 from domain.ids import new_id
 
 PATH = "/api/v1/users/me/break-glass"
@@ -24,7 +24,8 @@ def start(
     patient: Annotated[str, typer.Argument(help="Record number, SYSTEM|NUMBER.")],
     reason: Annotated[str, typer.Option(help="Why, in 10 characters or more.")],
     minutes: Annotated[int, typer.Option(help="How long.", min=1, max=60)] = 60,
-    password_stdin: passwords.FromStdin = False,
+    password_stdin: credentials.PasswordStdin = False,
+    otp: credentials.Otp = None,
     as_json: client.AsJson = False,
     url: client.Url = None,
 ) -> None:
@@ -33,7 +34,8 @@ def start(
         "patient": patient,
         "reason": reason,
         "minutes": minutes,
-        "current_password": passwords.current(from_stdin=password_stdin),
+        **({"otp": otp} if otp else {}),
+        "current_password": credentials.password(password_stdin),
     }
 
     async def work() -> None:

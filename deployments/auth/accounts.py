@@ -20,7 +20,12 @@ def services(shared: Shared) -> Mapping[str, object]:
         limits=shared.mail_limits,
         verified=not settings.email_verification,
     )
-    logins = LoginService(
+    return {"accounts": accounts, "logins": login_service(shared)}
+
+
+def login_service(shared: Shared) -> LoginService:
+    settings = shared.settings
+    return LoginService(
         shared.db,
         credentials=shared.credentials,
         factor=shared.factor,
@@ -30,7 +35,6 @@ def services(shared: Shared) -> Mapping[str, object]:
         activity=shared.edge.activity,
         idle_seconds=settings.auth.idle_seconds,
     )
-    return {"accounts": accounts, "logins": logins}
 
 
 PART = Part(router, services)

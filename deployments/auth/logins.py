@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -15,7 +15,7 @@ from deployments.auth.credentials import Credentials
 from deployments.auth.hashing import Verification
 from deployments.auth.identifiers import email_key
 from deployments.auth.second_factor import SecondFactor
-from deployments.auth.session_start import SessionStarter
+from deployments.auth.session_start import Method, SessionStarter
 from deployments.auth.tokens import TokenIssuer, TokenPair
 from deployments.auth.trail import AccountTrail
 from deployments.edge.context import arrived_at, request_id
@@ -29,6 +29,8 @@ from stores.mail.queue import MailQueue
 from stores.ports import SessionActivity
 from stores.postgres import Postgres
 from stores.refresh_tokens import Rotated, Session, Sessions, Used, fresh_token
+
+Before = Callable[[asyncpg.Connection, Account], Awaitable[None]]
 
 OVERLAP_SECONDS = 0.3
 """How long the answer to a refresh is held back.
@@ -83,8 +85,18 @@ class LoginService:
         self._idle = {str(role): seconds for role, seconds in idle_seconds.items()}
         self._overlap = timedelta(seconds=overlap_seconds)
 
-    async def login(self, email: str, password: str, otp: str | None = None) -> TokenPair:
+    async def login(
+        self,
+        email: str,
+        password: str,
+        otp: str | None = None,
+        *,
+        method: Method = "password",
+        before: Before | None = None,
+    ) -> TokenPair:
         """A new session. `otp`: a code of the second factor, or a recovery code.
+
+        `before` is done in the session's transaction once everything was right; what it raises ends the login.
 
         Raises `Unauthenticated` for every reason (`auth.otp_required` only after the right password), `TooMany`,
         `Forbidden` (unverified).
@@ -99,7 +111,7 @@ class LoginService:
                 break
             await self._insist_on_verified(account, email)
             try:
-                pair = await self._entered(account, checked, otp)
+                pair = await self._entered(account, checked, otp, method, before)
             except FactorRefused as refusal:
                 await self._refused(account, email, refusal.reason)
                 if otp:
@@ -143,7 +155,14 @@ class LoginService:
                         session=session_id,
                     )
 
-    async def _entered(self, account: Account, checked: Verification, otp: str | None) -> TokenPair | None:
+    async def _entered(
+        self,
+        account: Account,
+        checked: Verification,
+        otp: str | None,
+        method: Method,
+        before: Before | None,
+    ) -> TokenPair | None:
         """A session, unless account or password were changed since the password was looked at."""
         async with self._db.transaction() as connection:
             accounts = Accounts(connection)
@@ -153,7 +172,9 @@ class LoginService:
             mfa = await self._factor_shown(connection, current, otp)
             if checked.upgraded and current.password_hash:
                 await accounts.upgrade_hash(current.id, current.password_hash, checked.upgraded)
-            return await self._starter.begin(connection, current, method="password", mfa=mfa)
+            if before:
+                await before(connection, current)
+            return await self._starter.begin(connection, current, method=method, mfa=mfa)
 
     async def _factor_shown(self, connection: asyncpg.Connection, account: Account, otp: str | None) -> bool:
         """Whether a second factor was shown; raises `FactorRefused` where the account has one and it was not."""

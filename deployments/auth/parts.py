@@ -8,6 +8,7 @@ from deployments.auth import (
     api_keys,
     mailed_links,
     mfa,
+    oidc,
     sessions,
 )
 from deployments.auth.shared import Part
@@ -19,5 +20,6 @@ PARTS: tuple[Part, ...] = (
     api_keys.PART,
     mailed_links.PART,
     mfa.PART,
+    oidc.PART,
     sessions.PART,
 )

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Depends, Request, Response
 from deployments.auth import schemas
 from deployments.auth.logins import LoginService
 from deployments.auth.service import AccountService, Profile, Registration
-from deployments.auth.tokens import TokenPair
 from deployments.edge.authentication import anyone, requires
 from deployments.edge.key_set import read_key_set
 from deployments.edge.route_table import audit_refusals
@@ -51,13 +50,13 @@ async def login(body: schemas.LoginRequest, logins: Logins) -> schemas.TokenAnsw
     (`auth.otp_required`).
     """
     otp = body.otp.get_secret_value() if body.otp else None
-    return _answer(await logins.login(body.email, body.password.get_secret_value(), otp))
+    return schemas.TokenAnswer.of(await logins.login(body.email, body.password.get_secret_value(), otp))
 
 
 @router.post("/api/v1/auth/refresh", dependencies=[Depends(anyone)])
 async def refresh(body: schemas.RefreshRequest, logins: Logins) -> schemas.TokenAnswer:
     """Exchange a refresh token for the next pair. Each works once; one shown again ends the session."""
-    return _answer(await logins.refresh(body.refresh_token.get_secret_value()))
+    return schemas.TokenAnswer.of(await logins.refresh(body.refresh_token.get_secret_value()))
 
 
 @router.post("/api/v1/auth/logout", status_code=204, response_class=Response)
@@ -96,15 +95,6 @@ async def update_me(body: schemas.ProfileChange, caller: Self, service: Service)
     changes = body.changes()
     return _profile(
         await service.update_profile(caller, changes, password.get_secret_value() if password else None)
-    )
-
-
-def _answer(pair: TokenPair) -> schemas.TokenAnswer:
-    return schemas.TokenAnswer(
-        access_token=pair.access_token,
-        expires_in=pair.expires_in,
-        refresh_token=pair.refresh_token,
-        refresh_expires_in=pair.refresh_expires_in,
     )
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import Field, SecretStr
 
+from deployments.auth.tokens import TokenPair
 from deployments.edge.schemas import Line, StrictModel, Wording
 
 RequestableRole = Literal["patient", "nurse", "doctor", "researcher", "records_manager"]
@@ -52,6 +53,15 @@ class TokenAnswer(StrictModel):
     expires_in: int = Field(description="Seconds.", examples=[1800])
     refresh_token: str
     refresh_expires_in: int = Field(description="Seconds.", examples=[86400])
+
+    @classmethod
+    def of(cls, pair: TokenPair) -> TokenAnswer:
+        return cls(
+            access_token=pair.access_token,
+            expires_in=pair.expires_in,
+            refresh_token=pair.refresh_token,
+            refresh_expires_in=pair.refresh_expires_in,
+        )
 
 
 class RefreshRequest(StrictModel):

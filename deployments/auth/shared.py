@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from fastapi import APIRouter
@@ -37,6 +37,8 @@ class Shared:
     credentials: Credentials
     starter: SessionStarter
     factor: SecondFactor
+    closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    """What parts have opened, to be closed with the application."""
 
     @classmethod
     def of(cls, settings: Settings, secrets: SecretStore, edge: Edge) -> Shared:
@@ -67,6 +69,8 @@ class Shared:
 
     async def close(self) -> None:
         self.hasher.close()
+        for close in self.closing:
+            await close()
         await self.db.close()
 
 

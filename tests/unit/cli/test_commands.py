@@ -85,6 +85,8 @@ def test_one_title_for_many_files_is_refused(tmp_path: Path) -> None:
         *("admin treatment start", "admin treatment list", "admin treatment end"),
         *("share list", "share grant", "share revoke", "share sensitivity"),
         *("break-glass start", "break-glass stop"),
+        *("sessions list", "sessions end", "mfa enrol", "mfa disable"),
+        *("api-keys create", "api-keys list", "api-keys revoke"),
     ],
 )
 def test_every_command_explains_itself(command: str) -> None:
