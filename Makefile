@@ -8,6 +8,8 @@ PIP_INSTALL := $(UV) pip install --quiet --python $(BIN)/python
 PACKAGES := config domain models stores actors deployments cluster
 SOURCES := $(PACKAGES) tests benchmarks
 
+TEST_PROCESSES ?= 2
+
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
@@ -23,7 +25,7 @@ down: ## Stop the platform that runs on this checkout's data folder
 	@$(BIN)/medsearch down
 
 test: $(VENV)/.installed-dev ## Install what is missing, run the whole test suite, print branch coverage
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadgroup --cov --cov-report=term
 
 test-unit: $(VENV)/.installed-dev ## Only the tests without servers: seconds
 	$(BIN)/python -m pytest tests/unit

@@ -14,32 +14,42 @@ from datetime import timedelta
 from pathlib import Path
 
 from actors.event_pump import EventPump
+from actors.glass_closer import GlassCloser
 from actors.heart import Heart
 from actors.index_writer import IndexWriter
 from actors.leading import lead
+from actors.mailer import Mailer
 from actors.metrics import Meter
-from actors.parser import SandboxedParser
+from actors.parser import SandboxedParser, say_when_not_isolated
 from actors.pool_supervisor import Launcher, PoolSupervisor
 from actors.pulses import LeasePulse, WorkerPulse
 from actors.stage_worker import StageWorker
 from actors.stages import Stages
+from config.policy import AccessPolicy
 from config.secrets import SecretStore
 from config.settings import Service, Settings
 from domain.jobs import Stage
+from domain.mail import RetryPlan
 from domain.search import Generation
 from models import analysis
 from models.embedding import encoder_identity, load_embedder
 from stores import job_rows
 from stores.audit import PostgresAudit
 from stores.blobs import DiskBlobs
+from stores.break_glass_ends import BreakGlassEnds
 from stores.document_directory import PostgresDocumentDirectory
 from stores.document_projection import document_projection
 from stores.event_log import PostgresEventLog
 from stores.intake import processing_intake
 from stores.job_reports import JobReports
 from stores.jobs import JobStore
+from stores.keyring import SecretKeys
 from stores.leadership import Leadership
 from stores.listening import Listener
+from stores.mail.queue import CHANNEL as MAIL_CHANNEL
+from stores.mail.rendering import Templates
+from stores.mail.senders import open_mail
+from stores.ports import Keys, MailSender
 from stores.postgres import Postgres, database
 from stores.relay import Relay
 from stores.search import open_index
@@ -111,16 +121,19 @@ def stage_worker(
         )
 
     heart = _heart(settings, pulse)
+    stages = [Stage(stage) for stage in rules.pools[pool].stages]
+    runner = Stages(
+        blobs,
+        parser,
+        lambda: load_annotator(settings.models, cache_dir=settings.models_path),
+        lambda: load_embedder(settings.models),
+        at_once=settings.models.embed_batch,
+    )
     worker = StageWorker(
         name,
-        [Stage(stage) for stage in rules.pools[pool].stages],
+        stages,
         queue=JobStore(db, rules),
-        runner=Stages(
-            blobs,
-            parser,
-            lambda: load_annotator(settings.models, cache_dir=settings.models_path),
-            lambda: load_embedder(settings.models),
-        ),
+        runner=runner,
         blobs=blobs,
         heart=heart,
         waker=listener,
@@ -130,6 +143,11 @@ def stage_worker(
     async def work() -> None:
         await workers.seen(name, pid=os.getpid(), node=os.uname().nodename)
         heart.start()
+        if Stage.EXTRACT in stages:
+            parser.start()
+            if settings.production:
+                await say_when_not_isolated()
+        await runner.load(stages)
         await worker.run()
         await workers.move(name, WorkerState.STOPPED)
 
@@ -187,13 +205,16 @@ def index_writer(settings: Settings, secrets: SecretStore, name: str) -> Running
 
 
 def event_pump(settings: Settings, secrets: SecretStore) -> Running:
-    """Relay and all subscribers, standing by or leading."""
+    """Relay, all subscribers, and what else one process alone does, standing by or leading."""
     databases: dict[str, Postgres] = {service: Postgres.of(settings, secrets, service) for service in SENDERS}
     reader = Postgres.of(settings, secrets, "document", "document-reader")
     event_log = PostgresEventLog.of(settings, secrets)
     audit = PostgresAudit.of(settings, secrets)
     relay = Relay(databases, event_log, audit, secrets)
     blobs = DiskBlobs(settings.blobs_path)
+    sender = open_mail(settings, secrets)
+    waker = Listener(databases["auth"].target, secrets, MAIL_CHANNEL)
+    mailer = mailer_of(settings, databases["auth"], sender, SecretKeys.of(settings, secrets), waker)
     pump = EventPump(
         relay,
         [
@@ -203,11 +224,18 @@ def event_pump(settings: Settings, secrets: SecretStore) -> Running:
         ],
         event_log,
         kept=timedelta(days=settings.events.retention_days),
+        duties=[mailer],
     )
+    closer = GlassCloser(databases["auth"], BreakGlassEnds(audit, AccessPolicy.load().roles_of("breakglass")))
     office = Leadership(database(settings, "event"), secrets, "event-pump", silence_seconds=15)
 
+    async def duty() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for part in (pump.run, closer.run):
+                tasks.create_task(part())
+
     async def work() -> None:
-        await lead(office, pump.run, standby_seconds=settings.processing.poll_seconds)
+        await lead(office, duty, standby_seconds=settings.processing.poll_seconds)
 
     closing: list[Closing] = [
         *(db.close for db in databases.values()),
@@ -215,8 +243,24 @@ def event_pump(settings: Settings, secrets: SecretStore) -> Running:
         event_log.close,
         audit.close,
         relay.close,
+        waker.close,
+        sender.close,
     ]
     return Running(work, closing)
+
+
+def mailer_of(settings: Settings, db: Postgres, sender: MailSender, keys: Keys, waker: Listener) -> Mailer:
+    """The mailer as the settings want it."""
+    return Mailer(
+        db,
+        sender,
+        keys=keys,
+        templates=Templates(settings.origin),
+        origin=settings.origin,
+        retry=RetryPlan(settings.mail.retry_seconds),
+        timeout=settings.mail.timeout_seconds,
+        waker=waker,
+    )
 
 
 def pool_supervisor(

@@ -45,6 +45,16 @@ class Reader(Protocol):
     async def forget(self) -> int: ...
 
 
+class Duty(Protocol):
+    """Other work of the leader, such as the mailer."""
+
+    name: str
+
+    async def run_once(self) -> int: ...
+    async def wait(self, seconds: float) -> None: ...
+    async def forget(self) -> int: ...
+
+
 class EventPump:
     """`run` is the duty of the leader: it works until it is cancelled."""
 
@@ -55,12 +65,14 @@ class EventPump:
         event_log: EventLog,
         *,
         kept: timedelta,
+        duties: Sequence[Duty] = (),
         batch: int = 100,
     ) -> None:
         self._relay = relay
         self._readers = tuple(readers)
         self._log = event_log
         self._kept = kept
+        self._duties = tuple(duties)
         self._batch = batch
 
     async def run(self) -> None:
@@ -70,6 +82,9 @@ class EventPump:
             for reader in self._readers:
                 tasks.create_task(self._read(reader))
                 tasks.create_task(_hourly(reader.name, reader.forget))
+            for duty in self._duties:
+                tasks.create_task(_forever(duty.name, duty.run_once, duty.wait, self._batch))
+                tasks.create_task(_hourly(duty.name, duty.forget))
 
     async def _read(self, reader: Reader) -> None:
         await _forever(

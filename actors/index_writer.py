@@ -24,6 +24,7 @@ from actors.stages import failure
 from domain.access import effective_principals
 from domain.documents import DocumentState
 from domain.errors import LeaseLost, NotFound, StorageFull, Unavailable
+from domain.job_life import DAMAGED
 from domain.jobs import Failure, JobKind, Lease, Stage
 from domain.search import (
     DeleteDocument,
@@ -38,6 +39,7 @@ from models.artefacts import ArtefactFormat, load_annotation, load_vectors
 from models.records import index_records
 from stores.jobs import JobStore
 from stores.ports import BlobStore, WriteReport
+from stores.search.errors import MISSING, lost
 from stores.visibility import Visible
 
 MAX_PASSAGES = 20_000
@@ -141,6 +143,7 @@ class IndexWriter:
                     await asyncio.sleep(min(time.monotonic() - began, MOST_REST_SECONDS))
             except AWAY as error:
                 log.warning("index_writer_waits", reason=error.code)
+                ready = False
                 await asyncio.sleep(self._away_seconds)
 
     async def _take_over(self) -> bool:
@@ -150,21 +153,35 @@ class IndexWriter:
         return True
 
     async def prepare(self) -> bool:
-        """Create and promote the first generation when there is no live one.
+        """See that the live generation is there and ours; an empty one is made when there is none, or it was lost.
 
-        Raises `Unavailable` (`index.generation_mismatch`) when the live one was made by other models.
+        That only while no document counts as indexed, else it would answer as if they did not exist: raises
+        `Unavailable` (`search.index_missing`) until `medsearch index rebuild` has queued them all. Raises it
+        (`index.generation_mismatch`) when the live generation was made by other models.
         """
-        live = [g for g in await self._index.generations() if g.state is GenerationState.LIVE]
-        if not live:
-            await self._index.create(self._generation)
-            await self._index.promote(self._generation.name)
-            live = [self._generation]
-        made, ours = ((g.encoder, g.dimension, g.analysis) for g in (live[0], self._generation))
+        live = next((g for g in await self._index.generations() if g.state is GenerationState.LIVE), None)
+        if live is None or await self._is_lost(live):
+            live = live or self._generation
+            if await self._jobs.any_indexed():
+                raise lost()
+            await self._index.create(live)
+            await self._index.promote(live.name)
+        made, ours = ((g.encoder, g.dimension, g.analysis) for g in (live, self._generation))
         if made != ours:
             log.error("generation_mismatch", live=made, configured=ours)
             raise Unavailable("The live index was made by other models.", code="index.generation_mismatch")
-        self._generation = live[0]
+        self._generation = live
         return True
+
+    async def _is_lost(self, generation: Generation) -> bool:
+        """Whether what was written to it is gone: then not even nothing can be written."""
+        try:
+            await self._index.write(generation.name, [])
+        except Unavailable as error:
+            if error.code != MISSING:
+                raise
+            return True
+        return False
 
     async def write_batch(self, turn: int = 1) -> int:
         """Claim and write one batch; the number of jobs claimed. Raises `Unavailable` or `StorageFull`."""
@@ -214,7 +231,11 @@ class IndexWriter:
             return Prepared(lease, _update(state), Visible.of(state))
         try:
             return Prepared(lease, await self._records(lease, state), Visible.of(state))
-        except (ArtefactFormat, NotFound, LookupError, ValueError) as error:
+        except (ArtefactFormat, NotFound) as error:
+            log.warning("artefact_damaged", document_id=str(lease.document_id), exc_info=error)
+            await self._settle(self._jobs.fail(lease, failure(DAMAGED)))
+            return None
+        except (LookupError, ValueError) as error:
             log.warning("records_failed", document_id=str(lease.document_id), exc_info=error)
             await self._settle(self._jobs.fail(lease, failure("model_failed")))
             return None
@@ -240,8 +261,8 @@ class IndexWriter:
         await self._checkpoint("visible", leases)
         for lease in leases:
             await self._remove_artefacts(lease)
-        for lost in await self._jobs.finish(leases):
-            log.warning("lease_lost", stage=Stage.INDEX, document_id=str(lost.document_id))
+        for refused in await self._jobs.finish(leases):
+            log.warning("lease_lost", stage=Stage.INDEX, document_id=str(refused.document_id))
         await self._checkpoint("finished", leases)
         log.info("indexed", documents=len(leases), request_ids=[lease.request_id for lease in leases])
 

@@ -12,13 +12,6 @@ class Meter(Protocol):
     def count(self, name: str, **tags: str) -> None: ...
 
 
-class NullMeter:
-    """Measures nothing: for processes outside Ray."""
-
-    def gauge(self, name: str, value: float, **tags: str) -> None: ...
-    def count(self, name: str, **tags: str) -> None: ...
-
-
 class RayMeter:
     """`ray.util.metrics`; a name is always used with the same tags."""
 

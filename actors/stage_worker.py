@@ -1,5 +1,7 @@
 """A worker of a pool: claims a job, runs its stages one after the other, and hands it over to the index.
 
+While it works on a bulk document it takes in online ones, in the pauses that the models make for them.
+
 A stage's result is durable before the job goes on, so that a crash repeats one stage at most. Whoever lost
 the lease writes nothing and cleans up behind itself.
 """
@@ -16,7 +18,7 @@ import structlog
 
 from actors.heart import Heart, Holding
 from actors.stages import StageResult, failure
-from domain.errors import LeaseLost, StorageFull, Unavailable
+from domain.errors import LeaseLost, Unavailable
 from domain.job_life import Job
 from domain.jobs import Failure, Lane, Lease, Stage
 from stores.ports import BlobStore
@@ -111,24 +113,40 @@ class StageWorker:
             if self._draining.is_set():
                 return
             heard = self._waker.count
-            try:
-                leases = await self._queue.claim(self._stages, self.name, lanes=lane_order(turn))
-                for lease in leases:
-                    await self._work(lease)
-            except Unavailable as error:
-                log.warning("store_away", reason=error.code)
-                leases = []
-            if not leases:
+            if not await self._next(*lane_order(turn)):
                 await self._rest(heard)
 
-    async def _rest(self, heard: int) -> None:
-        """Sleep until there may be work, or the drain."""
-        sleeping = [
+    async def _next(self, *lanes: Lane) -> bool:
+        """Claim a document and work on it; False when there is none, or the queue is away."""
+        try:
+            leases = await self._queue.claim(self._stages, self.name, lanes=lanes)
+            for lease in leases:
+                await (self._beside(lease) if lease.lane is Lane.BULK else self._work(lease))
+        except Unavailable as error:
+            log.warning("store_away", reason=error.code)
+            return False
+        return bool(leases)
+
+    async def _beside(self, lease: Lease) -> None:
+        """Work on a bulk document and, while that takes its time, on online ones: they do not wait for it."""
+        bulk = asyncio.ensure_future(self._work(lease))
+        try:
+            while not bulk.done() and not self._draining.is_set():
+                heard = self._waker.count
+                if not await self._next(Lane.ONLINE):
+                    await self._rest(heard, bulk)
+            await bulk
+        finally:
+            await _end(bulk)
+
+    async def _rest(self, heard: int, *others: asyncio.Future[Any]) -> None:
+        """Sleep until there may be work, one of the others ends, or the drain."""
+        sleeping: list[asyncio.Future[Any]] = [
             asyncio.ensure_future(self._waker.wait(self._poll_seconds, since=heard)),
             asyncio.ensure_future(self._draining.wait()),
         ]
         try:
-            await asyncio.wait(sleeping, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([*sleeping, *others], return_when=asyncio.FIRST_COMPLETED)
         finally:
             await _end(*sleeping)
 
@@ -155,7 +173,7 @@ class StageWorker:
                     await self._failed(lease, result)
                     return None
                 return await self._store(lease, result)
-            except (Unavailable, StorageFull) as error:
+            except Unavailable as error:
                 log.warning("stage_postponed", stage=lease.stage, reason=error.code)
                 await self._queue.postpone(lease, failure("storage_unavailable"), STORAGE_WAIT_SECONDS)
                 return None

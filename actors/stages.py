@@ -1,22 +1,24 @@
 """The stages of a document before the index: from the original's bytes to text, to annotation, to vectors.
 
 Each is a plain function from inputs to a durable result or a `Failure`. Processor-bound work runs in one
-thread of its own, so that the event loop stays free; models are loaded when first needed.
+thread of its own, so that the event loop stays free.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
 import structlog
 
 from actors.parser import Parser
 from domain.errors import NotFound
+from domain.job_life import DAMAGED
 from domain.jobs import QUARANTINES, Failure, Lease, Stage
 from domain.text import Annotation, Extraction
 from models.artefacts import (
@@ -28,9 +30,14 @@ from models.artefacts import (
     load_annotation,
     load_extraction,
 )
+from models.extraction import rejection
 from stores.ports import BlobStore
 
 T = TypeVar("T")
+
+MAX_PASSAGES = 50_000
+MAX_MENTIONS = 500_000
+"""Of a document; several times what the longest ordinary text has. Embedder and index hold all of them at once."""
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +66,7 @@ class StageResult:
 
 
 class Stages:
-    """Runs the stage that a lease names."""
+    """Runs the stage that a lease names; `at_once` passages are embedded without a pause."""
 
     def __init__(
         self,
@@ -67,12 +74,24 @@ class Stages:
         parser: Parser,
         load_annotator: Callable[[], Annotator],
         load_embedder: Callable[[], Embedder],
+        *,
+        at_once: int,
     ) -> None:
         self._blobs = blobs
         self._parser = parser
         self._annotator = functools.cache(load_annotator)
         self._embedder = functools.cache(load_embedder)
+        self._at_once = at_once
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="models")
+
+    async def load(self, stages: Iterable[Stage]) -> None:
+        """Load the models that these stages need, once. What keeps a model from loading is no document's fault:
+        it is raised as it comes, before there is a document.
+        """
+        loaders = {Stage.ANNOTATE: self._annotator, Stage.EMBED: self._embedder}
+        for stage in stages:
+            if stage in loaders:
+                await self._in_thread(loaders[stage])
 
     async def run(self, lease: Lease) -> StageResult | Failure:
         """The result of the lease's stage. Raises `Unavailable` when storage is away."""
@@ -80,13 +99,9 @@ class Stages:
             case Stage.EXTRACT:
                 return await self._extract(lease)
             case Stage.ANNOTATE:
-                return await self._compute(
-                    lease, Stage.EXTRACT, lambda content: annotate(content, self._annotator())
-                )
+                return await self._compute(lease, Stage.EXTRACT, self._annotate)
             case Stage.EMBED:
-                return await self._compute(
-                    lease, Stage.ANNOTATE, lambda content: embed(content, self._embedder())
-                )
+                return await self._compute(lease, Stage.ANNOTATE, self._embed)
             case Stage.INDEX:
                 raise ValueError("the index writer runs the last stage")
 
@@ -99,23 +114,36 @@ class Stages:
         return outcome if isinstance(outcome, Failure) else await self._in_thread(extracted, outcome)
 
     async def _compute(
-        self, lease: Lease, before: Stage, work: Callable[[bytes], StageResult]
+        self, lease: Lease, before: Stage, work: Callable[[bytes], Awaitable[StageResult | Failure]]
     ) -> StageResult | Failure:
         try:
-            content = await self._blobs.read(lease.artefacts[before])
-            return await self._in_thread(work, content)
-        except (
-            NotFound,
-            ArtefactFormat,
-            MemoryError,
-            ValueError,
-            ArithmeticError,
-            LookupError,
-            RuntimeError,
-        ) as error:
+            return await work(await self._blobs.read(lease.artefacts[before]))
+        except (NotFound, ArtefactFormat) as error:
+            log.warning("artefact_damaged", stage=before, document_id=str(lease.document_id), exc_info=error)
+            return failure(DAMAGED)
+        except (MemoryError, ValueError, ArithmeticError, LookupError, RuntimeError) as error:
             # the document breaks the model: its text must not get into the log with the message
             log.warning("stage_failed", stage=lease.stage, document_id=str(lease.document_id), exc_info=error)
             return failure("model_failed")
+
+    async def _annotate(self, extraction: bytes) -> StageResult | Failure:
+        return await self._in_thread(lambda: annotate(extraction, self._annotator()))
+
+    async def _embed(self, annotation: bytes) -> StageResult:
+        """Some passages at a time, by length: in between, the thread is free for another document."""
+        content = await self._in_thread(load_annotation, annotation)
+        embedder = await self._in_thread(self._embedder)
+        texts = [passage.text for passage in content.passages]
+        order = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
+        parts = [
+            await self._in_thread(
+                embedder.embed, [texts[index] for index in order[start : start + self._at_once]]
+            )
+            for start in range(0, max(len(texts), 1), self._at_once)
+        ]
+        return await self._in_thread(
+            embedded, content, np.concatenate(parts)[np.argsort(order)], embedder.name
+        )
 
     async def _in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
@@ -128,20 +156,18 @@ def extracted(extraction: Extraction) -> StageResult:
     return StageResult(dump_extraction(extraction), facts)
 
 
-def annotate(extraction: bytes, annotator: Annotator) -> StageResult:
-    """From the extraction artefact to the annotation artefact."""
+def annotate(extraction: bytes, annotator: Annotator) -> StageResult | Failure:
+    """From the extraction artefact to the annotation artefact; too much of anything is a rejection."""
     annotation = annotator.annotate(load_extraction(extraction))
+    if len(annotation.passages) > MAX_PASSAGES or len(annotation.mentions) > MAX_MENTIONS:
+        return rejection("too_large")
     facts = {"passages": len(annotation.passages), "models": list(annotation.models)}
     return StageResult(dump_annotation(annotation), facts)
 
 
-def embed(annotation: bytes, embedder: Embedder) -> StageResult:
-    """From the annotation artefact to the vectors, one a passage."""
-    content = load_annotation(annotation)
-    vectors = embedder.embed([passage.text for passage in content.passages])
-    return StageResult(
-        dump_vectors(vectors, encoder=embedder.name), {"models": [*content.models, embedder.name]}
-    )
+def embedded(annotation: Annotation, vectors: Vectors, encoder: str) -> StageResult:
+    """The vectors, one a passage, as an artefact."""
+    return StageResult(dump_vectors(vectors, encoder=encoder), {"models": [*annotation.models, encoder]})
 
 
 def failure(code: str) -> Failure:

@@ -50,7 +50,7 @@ class PasswordSettings(Section):
 
 
 class LoginSettings(Section):
-    """Against guessing: how much is looked at in one window. Halved in each process while Redis is away."""
+    """Against guessing: how much is looked at in one window. A quarter in each process while Redis is away."""
 
     window_seconds: int = Field(900, ge=1, description="Length of the windows that attempts are counted in.")
     identifier_attempts: int = Field(

@@ -30,6 +30,10 @@ class MailSettings(Section):
         None, description="Where mails land when there is no host. Default: mail/ in the data folder."
     )
     timeout_seconds: Seconds = Field(20, description="Longest wait for the SMTP server.")
+    retry_seconds: tuple[Seconds, ...] = Field(
+        (10, 60, 300, 900, 1800, 3600, 7200, 14400, 28800),
+        description="Waits before the next attempts to send a mail; after the last one it is given up.",
+    )
 
     @field_validator("sender")
     @classmethod

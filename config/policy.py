@@ -75,5 +75,6 @@ class AccessPolicy:
         """Kinds of principal that count for the role; none for a role that the policy does not name."""
         return self.principals.get(role, frozenset())
 
-    def permissions(self, role: str) -> frozenset[str]:
-        return frozenset(name for name, row in self.table.items() if role in row)
+    def roles_of(self, kind: str) -> frozenset[str]:
+        """Roles for which principals of that kind count."""
+        return frozenset(role for role, kinds in self.principals.items() if kind in kinds)

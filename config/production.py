@@ -7,6 +7,8 @@ from config.settings import Settings
 
 REMEDY = "make a set with 'medsearch secrets FOLDER' and set MEDSEARCH_SECRETS_DIR=FOLDER"
 
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
 
 def production_problems(
     settings: Settings, secrets: SecretStore, needed: tuple[str, ...] = (), given: tuple[str, ...] = ()
@@ -42,6 +44,10 @@ def _setting_problems(settings: Settings) -> list[str]:
         (settings.demo, "auth.demo_accounts must be off: their passwords are public."),
         (not settings.email_verification, "auth.verify_email must be on: addresses would not be proven."),
         (not settings.mail.host, "mail.host must be set: nobody could verify an address."),
+        (
+            settings.mail.tls == "none" and settings.mail.host not in (None, *LOOPBACK),
+            "mail.tls must not be none but to this machine: links in mails work like passwords.",
+        ),
         (
             any(provider.issuer.startswith("http:") for provider in settings.auth.oidc.values()),
             "auth.oidc: every issuer must begin with https://.",

@@ -71,7 +71,7 @@ class PostgresSettings(Section):
     )
     connect_timeout_seconds: Seconds = Field(5, description="Longest wait for a connection.")
     command_timeout_seconds: Seconds = Field(15, description="Longest time one statement may take.")
-    max_connections: int = Field(200, ge=20, description="Connection limit of the embedded server.")
+    max_connections: int = Field(300, ge=20, description="Connection limit of the embedded server.")
 
     @field_validator("url", "urls")
     @classmethod

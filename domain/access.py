@@ -1,7 +1,7 @@
 """Who may read what: principals, access lists and the one decision.
 
-The search filter is generated from the same rules (`access_filter`), and both are checked against each other
-by property tests. An empty principal set matches nothing.
+The index stores the same set that decides (`effective_principals`), so that every search filter and the decision are
+one intersection. An empty principal set matches nothing.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+
+from domain.api_keys import NEVER
 
 RESTRICTED_KINDS = frozenset({"user", "self", "breakglass"})
 """Kinds of principal that still count on a restricted document."""
@@ -42,10 +44,18 @@ class Caller:
     role: str
     principals: frozenset[str]
     session_id: str | None = None
+    restriction: str | None = None
+    """`mfa`: a second factor must be set up before anything else."""
+    scopes: frozenset[str] | None = None
+    """Permissions that an API key was made for; None: a session, with all of the role's."""
 
     def __post_init__(self) -> None:
         if any(kind(principal) not in KINDS for principal in self.principals):
             raise ValueError("unknown kind of principal")
+
+    def granted(self, permission: str) -> bool:
+        """Whether the key that is used was made for this too. Always, with a session: then the role decides."""
+        return self.scopes is None or (permission in self.scopes and permission not in NEVER)
 
 
 def kind(principal: str) -> str:

@@ -110,7 +110,7 @@ class Unavailable(MedsearchError):
     code = "service.unavailable"
 
 
-class StorageFull(MedsearchError):
-    """No room for the bytes (507)."""
+class StorageFull(Unavailable):
+    """No room for the bytes (507): who waits for a store that is away waits for room too."""
 
     code = "storage.full"

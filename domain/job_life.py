@@ -16,6 +16,12 @@ from config.settings import ProcessingSettings
 from domain.jobs import Failure, JobKind, Lane, Lease, Stage
 from domain.lifecycle import RECEIVED, Happening, State, Status, step
 
+DAMAGED = "artefact_damaged"
+"""Code of the failure to read what an earlier stage stored."""
+
+REWINDS = "rewinds"
+"""In a job's `facts`: how often that happened."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -115,8 +121,11 @@ def finished(job: Job, now: datetime) -> Job:
 def failed(job: Job, failure: Failure, now: datetime, rules: ProcessingSettings) -> Job:
     """Rejected when the input is at fault; else tried again after a wait, until the failures are spent.
 
-    Those of a change or deletion never are: while it waits for a person, the index would show too much.
+    Those of a change or deletion never are: while it waits for a person, the index would show too much. When what
+    an earlier stage stored is damaged or lost, that stage is run again (`_rewound`).
     """
+    if failure.code == DAMAGED:
+        return _rewound(replace(job, reason_code=failure.code), now, rules)
     job = replace(job, failures=job.failures + 1, reason_code=failure.code)
     if failure.final:
         return _ended(job, step(job.state, Happening.REJECT), now)
@@ -168,6 +177,22 @@ def requeued(job: Job) -> Job:
         failures=0,
         lost_leases=0,
         reason_code=None,
+        facts=_without_rewinds(job),
+        started_at=None,
+        finished_at=None,
+    )
+
+
+def reindexed(job: Job) -> Job:
+    """Its place in the index was lost: to be indexed again from its artefacts, behind what is uploaded meanwhile."""
+    return replace(
+        job,
+        state=step(job.state, Happening.REINDEX),
+        lane=Lane.BULK,
+        attempt=0,
+        failures=0,
+        lost_leases=0,
+        facts=_without_rewinds(job),
         started_at=None,
         finished_at=None,
     )
@@ -176,6 +201,38 @@ def requeued(job: Job) -> Job:
 def _back_off(times: int, rules: ProcessingSettings) -> float:
     """Seconds to wait after the trouble came `times` times; the last of the settings' waits is the longest."""
     return rules.backoff_seconds[min(times, len(rules.backoff_seconds)) - 1]
+
+
+def _rewound(job: Job, now: datetime, rules: ProcessingSettings) -> Job:
+    """The stage before is anybody's again, with fresh counts: what it stored, and all behind it, counts no more.
+
+    One stage at a time, as that one reads what the one before it stored. Counted over all stages, because
+    results that are damaged again and again are no end.
+    """
+    rewinds = job.facts.get(REWINDS, 0) + 1
+    if rewinds > rules.max_failures:
+        return _ended(job, step(job.state, Happening.QUARANTINE), now)
+    state = step(job.state, Happening.REWIND)
+    order = list(Stage)
+    return replace(
+        job,
+        state=state,
+        attempt=0,
+        failures=0,
+        lost_leases=0,
+        facts={**job.facts, REWINDS: rewinds},
+        artefacts={
+            stage: key
+            for stage, key in job.artefacts.items()
+            if state.stage and order.index(Stage(stage)) < order.index(state.stage)
+        },
+        holder=None,
+        lease_until=None,
+    )
+
+
+def _without_rewinds(job: Job) -> dict[str, Any]:
+    return {name: fact for name, fact in job.facts.items() if name != REWINDS}
 
 
 def _waiting(job: Job, now: datetime, seconds: float) -> Job:

@@ -23,6 +23,12 @@ class Stage(StrEnum):
         position = order.index(self) + 1
         return order[position] if position < len(order) else None
 
+    @property
+    def previous(self) -> Stage | None:
+        order = list(Stage)
+        position = order.index(self)
+        return order[position - 1] if position else None
+
 
 class JobKind(StrEnum):
     """What a job does to its document. Changes and deletions are small, start at the last stage, and overtake."""
@@ -110,6 +116,10 @@ QUARANTINES: dict[str, tuple[str, str]] = {
     ),
     "model_failed": (
         "The text could not be analysed.",
+        "Retry it; tell an administrator when it happens again.",
+    ),
+    "artefact_damaged": (
+        "A stored result of the processing cannot be read.",
         "Retry it; tell an administrator when it happens again.",
     ),
     "index_unavailable": ("The search index could not be reached.", "Retry it when search works again."),

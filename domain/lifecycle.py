@@ -2,7 +2,9 @@
 
     received -> queued -> processing(extract|annotate|embed|index) -> indexed
     processing -> retry_wait -> queued          processing -> rejected | quarantined
-    quarantined -> queued (requeue)             any -> deleting -> deleted
+    processing -> queued (given back, or a stage back: its result cannot be read)
+    quarantined -> queued (requeue)             indexed -> queued (reindex: its place in the index was lost)
+    any -> deleting -> deleted
 
 A new version starts again from `received`. Drawn, with a row a state, in `docs/architecture.md`.
 """
@@ -42,10 +44,12 @@ class Happening(StrEnum):
     FINISH = "finish"
     FAIL = "fail"
     RELEASE = "release"
+    REWIND = "rewind"
     WAKE = "wake"
     REJECT = "reject"
     QUARANTINE = "quarantine"
     REQUEUE = "requeue"
+    REINDEX = "reindex"
     REPLACE = "replace"
     DELETE = "delete"
     PURGE = "purge"
@@ -75,10 +79,12 @@ TRANSITIONS: dict[Happening, tuple[tuple[Status, ...], Status]] = {
     Happening.FINISH: ((Status.PROCESSING,), Status.INDEXED),
     Happening.FAIL: ((Status.PROCESSING,), Status.RETRY_WAIT),
     Happening.RELEASE: ((Status.PROCESSING,), Status.QUEUED),
+    Happening.REWIND: ((Status.PROCESSING,), Status.QUEUED),
     Happening.WAKE: ((Status.RETRY_WAIT,), Status.QUEUED),
     Happening.REJECT: ((Status.PROCESSING,), Status.REJECTED),
     Happening.QUARANTINE: ((Status.PROCESSING,), Status.QUARANTINED),
     Happening.REQUEUE: ((Status.QUARANTINED,), Status.QUEUED),
+    Happening.REINDEX: ((Status.INDEXED,), Status.QUEUED),
     Happening.REPLACE: (_BEFORE_DELETION, Status.RECEIVED),
     Happening.DELETE: (_BEFORE_DELETION, Status.DELETING),
     Happening.PURGE: ((Status.DELETING,), Status.DELETED),
@@ -94,11 +100,12 @@ def step(state: State, happening: Happening) -> State:
     match happening:
         case Happening.ENQUEUE:
             return State(status, Stage.EXTRACT)
+        case Happening.REINDEX:
+            return State(status, Stage.INDEX)
         case Happening.ADVANCE:
-            following = state.stage.next if state.stage else None
-            if following is None:
-                raise Conflict("The last stage is not advanced but finished.", code="document.state")
-            return State(status, following)
+            return State(status, _there(state.stage and state.stage.next))
+        case Happening.REWIND:
+            return State(status, _there(state.stage and state.stage.previous))
         case Happening.FINISH:
             if state.stage is not Stage.INDEX:
                 raise Conflict("Only the last stage finishes a document.", code="document.state")
@@ -114,3 +121,11 @@ def step(state: State, happening: Happening) -> State:
             return State(status, state.stage)
         case Happening.REJECT | Happening.REPLACE | Happening.DELETE | Happening.PURGE:
             return State(status)
+
+
+def _there(stage: Stage | None) -> Stage:
+    if stage is None:
+        raise Conflict(
+            "There is no stage behind the last one or before the first one.", code="document.state"
+        )
+    return stage

@@ -147,11 +147,15 @@ class AccessFilter:
 
 @dataclass(frozen=True, slots=True)
 class EntityFilter:
-    """A mention of `concept`, or of one of its `equivalents`, with one of `assertions` (empty: any)."""
+    """A mention of `concept`, or of one of its `equivalents`, with one of `assertions` (empty: any).
+
+    And no mention of them with one of `without`.
+    """
 
     concept: str
     assertions: tuple[AssertionLabel, ...] = ()
     equivalents: tuple[str, ...] = ()
+    without: tuple[AssertionLabel, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +169,9 @@ class Filters:
     date_to: date | None = None
     section: tuple[str, ...] = ()
     entities: tuple[EntityFilter, ...] = ()
+    """Each of these must hold."""
+    any_entity: tuple[EntityFilter, ...] = ()
+    """One of these must hold, when there are any."""
 
 
 class Occur(StrEnum):

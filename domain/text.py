@@ -6,8 +6,10 @@ within a page.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +22,6 @@ class Span:
     def __post_init__(self) -> None:
         if not 0 <= self.start <= self.end:
             raise ValueError(f"not a span: {self.start}..{self.end}")
-
-    def overlaps(self, other: Span) -> bool:
-        return self.start < other.end and other.start < self.end
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +43,10 @@ class Extraction:
     """Stable codes: `no_text`, `page_unreadable`, `fallback_parser`, ..."""
     parser: str = ""
     """Name and version of the parser that was used."""
+
+    def __post_init__(self) -> None:
+        if any(page.number != number for number, page in enumerate(self.pages, 1)):
+            raise ValueError("pages count from 1 without a gap")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +185,17 @@ class Mention:
     @property
     def concept(self) -> Concept | None:
         return self.concepts[0] if self.concepts else None
+
+
+OnPage = TypeVar("OnPage", Section, Passage, Mention)
+
+
+def by_page(items: Iterable[OnPage]) -> dict[int, list[OnPage]]:
+    """The items of each page that has any, in their order."""
+    pages: dict[int, list[OnPage]] = {}
+    for item in items:
+        pages.setdefault(item.page, []).append(item)
+    return pages
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,14 @@ from itertools import groupby
 from pathlib import Path
 
 from config.settings import ModelSettings
-from domain.text import Annotation, Extraction, Mention, Page, Section
+from domain.text import Annotation, Extraction, Mention, Page, Section, by_page
 from models.assertion import AssertionModel
 from models.assertion.context import ContextRules
 from models.encoders import locate
 from models.passages import PassageSplitter, WordPieceTokenizer
 from models.recognition import Recogniser
 from models.recognition.dictionary import DictionaryRecogniser
-from models.sections import find_sections
+from models.sections import PageSections, find_sections
 from models.terminology import ensure_vocabulary
 
 
@@ -46,16 +46,14 @@ class Annotator:
     def _asserted(
         self, pages: Sequence[Page], mentions: Sequence[Mention], sections: Sequence[Section]
     ) -> Iterator[Mention]:
-        by_number = {page.number: page for page in pages}
+        by_number, on_page = {page.number: page for page in pages}, by_page(sections)
         for number, group in groupby(mentions, key=lambda mention: mention.page):
-            own, on_page = list(group), [section for section in sections if section.page == number]
-            assertions = self._assertion.assess(by_number[number], own, on_page)
+            own = list(group)
+            assertions = self._assertion.assess(by_number[number], own, on_page.get(number, ()))
+            placed = PageSections(on_page.get(number, ()))
             for mention, assertion in zip(own, assertions, strict=True):
-                yield replace(mention, assertion=assertion, section=_section(mention, on_page))
-
-
-def _section(mention: Mention, sections: Sequence[Section]) -> str | None:
-    return next((section.name for section in sections if section.start <= mention.start < section.end), None)
+                section = placed.at(mention.start)
+                yield replace(mention, assertion=assertion, section=section.name if section else None)
 
 
 def load_annotator(settings: ModelSettings, *, cache_dir: Path | None = None) -> Annotator:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from domain.text import Page, Passage, Section, Span
+from domain.text import Page, Passage, Section, Span, by_page
 from models.sentences import split_sentences
 
 _SPECIAL_TOKENS = 2
@@ -71,9 +71,9 @@ class PassageSplitter:
     def split(self, pages: Sequence[Page], sections: Sequence[Section]) -> tuple[Passage, ...]:
         """Passages in reading order; every word of every page is in at least one."""
         passages: list[Passage] = []
+        on_page = by_page(sections)
         for page in pages:
-            own = [section for section in sections if section.page == page.number]
-            for start, end, section in self._spans(page.text, own):
+            for start, end, section in self._spans(page.text, on_page.get(page.number, [])):
                 passages.append(
                     Passage(len(passages), page.number, start, end, section, page.text[start:end])
                 )

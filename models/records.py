@@ -4,17 +4,16 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
+from bisect import bisect_left
+from collections.abc import Iterable
 
 from domain.access import effective_principals
 from domain.documents import DocumentState
 from domain.search import PassageRecord, PutDocument, Root
-from domain.text import Annotation, Mention, Passage, Section, Term
+from domain.text import Annotation, Mention, Passage, Section, Term, by_page
 from models.analysis import analyse, stems
 from models.artefacts import Vectors
-
-T = TypeVar("T", Mention, Section)
+from models.sections import PageSections
 
 
 def index_records(state: DocumentState, annotation: Annotation, vectors: Vectors) -> PutDocument:
@@ -24,19 +23,66 @@ def index_records(state: DocumentState, annotation: Annotation, vectors: Vectors
     """
     if len(vectors) != len(annotation.passages):
         raise ValueError(f"{len(annotation.passages)} passages but {len(vectors)} vectors")
-    terms = [analyse(passage.text) for passage in annotation.passages]
-    by_page = _by_page(annotation.mentions)
-    records = tuple(
-        _passage_record(passage, terms[index], by_page.get(passage.page, ()), vectors[index])
-        for index, passage in enumerate(annotation.passages)
-    )
-    return PutDocument(_root(state, annotation, terms), records)
+    mentions = {page: _PageMentions(own) for page, own in by_page(annotation.mentions).items()}
+    nowhere = _PageMentions(())
+    words = _Words(annotation.sections)
+    records = []
+    for passage, vector in zip(annotation.passages, vectors, strict=True):
+        terms = analyse(passage.text)
+        words.add(passage, terms)
+        inside = mentions.get(passage.page, nowhere).within(passage)
+        records.append(_passage_record(passage, terms, inside, vector))
+    return PutDocument(_root(state, annotation, words), tuple(records))
+
+
+class _PageMentions:
+    """The mentions of one page, by position; they do not overlap."""
+
+    def __init__(self, mentions: Iterable[Mention]) -> None:
+        self._mentions = sorted(mentions, key=lambda mention: mention.start)
+        self._starts = [mention.start for mention in self._mentions]
+
+    def within(self, passage: Passage) -> tuple[Mention, ...]:
+        first, behind = (bisect_left(self._starts, edge) for edge in (passage.start, passage.end))
+        return tuple(mention for mention in self._mentions[first:behind] if mention.end <= passage.end)
+
+
+class _Words:
+    """Every stem of the text once, in order, and with its section: what passages repeat is left out.
+
+    Equal strings are kept once, as a document may have millions.
+    """
+
+    def __init__(self, sections: Iterable[Section]) -> None:
+        self._sections = {page: PageSections(own) for page, own in by_page(sections).items()}
+        self._known: dict[str, str] = {}
+        self._page = self._position = 0
+        self.stems: list[str] = []
+        self.in_sections: list[str] = []
+
+    def add(self, passage: Passage, terms: Iterable[Term]) -> None:
+        """The next passage."""
+        self._position = self._position if passage.page == self._page else 0
+        self._page = passage.page
+        sections = self._sections.get(passage.page, _NO_SECTIONS)
+        for term in terms:
+            start = passage.start + term.start
+            if start >= self._position:
+                self.stems.append(self._once(term.stem))
+                if section := sections.at(start):
+                    self.in_sections.append(self._once(f"{section.name}#{term.stem}"))
+        self._position = max(self._position, passage.end)
+
+    def _once(self, word: str) -> str:
+        return self._known.setdefault(word, word)
+
+
+_NO_SECTIONS = PageSections()
 
 
 def _passage_record(
-    passage: Passage, terms: list[Term], mentions: Iterable[Mention], vector: Vectors
+    passage: Passage, terms: list[Term], inside: tuple[Mention, ...], vector: Vectors
 ) -> PassageRecord:
-    inside = tuple(m for m in mentions if passage.start <= m.start and m.end <= passage.end)
     return PassageRecord(
         passage.ordinal,
         passage.page,
@@ -51,10 +97,9 @@ def _passage_record(
     )
 
 
-def _root(state: DocumentState, annotation: Annotation, terms: Sequence[list[Term]]) -> Root:
+def _root(state: DocumentState, annotation: Annotation, words: _Words) -> Root:
     title = state.title or state.filename
     title_stems = stems(title)
-    placed = list(_placed(annotation, terms))
     leading = [mention.concept for mention in annotation.mentions if mention.concept]
     return Root(
         document_id=state.document_id,
@@ -66,39 +111,14 @@ def _root(state: DocumentState, annotation: Annotation, terms: Sequence[list[Ter
         department=state.department,
         patient=state.patient,
         date=state.document_date,
-        stems=" ".join([*title_stems, *(stem for stem, _ in placed)]),
+        stems=" ".join([*title_stems, *words.stems]),
         sections=tuple(sorted({section.name for section in annotation.sections})),
         concepts=_concepts(annotation.mentions),
-        section_stems=tuple(f"{section}#{stem}" for stem, section in placed if section),
+        section_stems=tuple(words.in_sections),
         facet_concepts=_facet_concepts(annotation.mentions),
         concept_labels={concept.code: concept.label for concept in leading},
         title_stems=len(title_stems),
     )
-
-
-def _placed(annotation: Annotation, terms: Sequence[list[Term]]) -> Iterator[tuple[str, str | None]]:
-    """Every stem of the text once, in order, with its section: what passages repeat is left out."""
-    sections = _by_page(annotation.sections)
-    page, position = 0, 0
-    for passage, own in zip(annotation.passages, terms, strict=True):
-        position = position if passage.page == page else 0
-        page = passage.page
-        for term in own:
-            start = passage.start + term.start
-            if start >= position:
-                yield term.stem, _section_at(sections.get(page, ()), start)
-        position = max(position, passage.end)
-
-
-def _section_at(sections: Iterable[Section], position: int) -> str | None:
-    return next((section.name for section in sections if section.start <= position < section.end), None)
-
-
-def _by_page(items: Iterable[T]) -> dict[int, list[T]]:
-    pages: dict[int, list[T]] = {}
-    for item in items:
-        pages.setdefault(item.page, []).append(item)
-    return pages
 
 
 def _concepts(mentions: Iterable[Mention]) -> tuple[str, ...]:

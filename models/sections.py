@@ -8,7 +8,8 @@ section lasts until the next heading, across pages.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 
 from domain.text import Page, Section
 
@@ -124,6 +125,19 @@ _LABEL = re.compile(r"[^:\n]{2,60}?(?=\s*:)")
 _PUNCTUATION = re.compile(r"[^a-z0-9]+")
 _CAPITALS = re.compile(r"[A-Z][A-Z0-9 /&(),'\-]{3,58}[A-Z)]")
 _LONGEST = 60
+
+
+class PageSections:
+    """The sections of one page, which do not overlap, by position."""
+
+    def __init__(self, sections: Iterable[Section] = ()) -> None:
+        self._sections = sorted(sections, key=lambda section: section.start)
+        self._starts = [section.start for section in self._sections]
+
+    def at(self, position: int) -> Section | None:
+        """The section that the position is in."""
+        index = bisect_right(self._starts, position) - 1
+        return self._sections[index] if index >= 0 and position < self._sections[index].end else None
 
 
 def find_sections(pages: Sequence[Page]) -> tuple[Section, ...]:

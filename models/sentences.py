@@ -18,18 +18,25 @@ _LAST_WORD = re.compile(r"[\w.]+$")
 _BULLET = re.compile(r"[ ]*(?:[-*•●○▪>–—]\s|\(?(?:\d{1,2}|[a-zA-Z])[.)]\s|[A-Z][^\n.:]{1,40}:(?:\s|$))")
 _STARTS = re.compile(r"\s*[\"'“‘(\[]*[A-Z0-9\u00c0-\u00de•●▪*\-–—]")
 _WRAPPED_AT = 50
+_INDENT = 80
+_LONGEST = 2000
+"""Longer ones are no sentences: what is looked for within one would take for ever."""
+_PIECE = re.compile(rf"(?s).{{1,{_LONGEST}}}(?=\s|\Z)|.{{1,{_LONGEST}}}")
 
 
 def split_sentences(text: str) -> list[Span]:
-    """Spans of the sentences in order, without surrounding white space; together they hold all other text."""
+    """Spans of the sentences in order, without surrounding white space; together they hold all other text.
+
+    One of more than `_LONGEST` characters comes in pieces, cut between words.
+    """
     spans: list[Span] = []
     start = 0
     for end in (*_ends(text), len(text)):
-        piece = text[start:end]
-        stripped = piece.strip()
-        if stripped:
-            begin = start + len(piece) - len(piece.lstrip())
-            spans.append(Span(begin, begin + len(stripped)))
+        for match in _PIECE.finditer(text, start, end):
+            piece = match.group()
+            if stripped := piece.strip():
+                begin = match.start() + len(piece) - len(piece.lstrip())
+                spans.append(Span(begin, begin + len(stripped)))
         start = end
     return spans
 
@@ -56,7 +63,8 @@ def _stop_ends(text: str, match: re.Match[str]) -> bool:
 
 
 def _opens_line(text: str, position: int) -> bool:
-    return not text[text.rfind("\n", 0, position) + 1 : position].strip()
+    _, line_end, own = text[max(0, position - _INDENT) : position].rpartition("\n")
+    return not own.strip() and (bool(line_end) or position <= _INDENT)
 
 
 def _line_ends(text: str, position: int) -> bool:

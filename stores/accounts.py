@@ -15,11 +15,9 @@ from domain.ids import new_id
 
 COLUMNS = """
     id, kind, email, username, password_hash, first_name, last_name, role, requested_role, status, specialty,
-    institution, email_verified_at, token_version, created_at
+    institution, email_verified_at, token_version, created_at, requested_at
 """
 EDITABLE = (
-    "email",
-    "email_key",
     "username",
     "username_key",
     "first_name",
@@ -27,6 +25,8 @@ EDITABLE = (
     "specialty",
     "institution",
 )
+LOCK = 7_305_128_410
+"""Advisory lock of those who change roles and states."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,7 @@ class Account:
     email_verified_at: datetime | None
     token_version: int
     created_at: datetime
+    requested_at: datetime | None = None
 
     @property
     def active(self) -> bool:
@@ -86,10 +87,12 @@ class Accounts:
             """
             INSERT INTO account (
                 id, kind, email, email_key, username, username_key, password_hash, first_name, last_name,
-                role, requested_role, specialty, institution, email_verified_at, password_changed_at
+                role, requested_role, specialty, institution, email_verified_at, password_changed_at,
+                requested_at
             )
             VALUES (
-                $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, CASE WHEN $14 THEN now() END, now()
+                $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, CASE WHEN $14 THEN now() END, now(),
+                CASE WHEN $11::text IS NOT NULL THEN now() END
             )
             ON CONFLICT DO NOTHING RETURNING id
             """,
@@ -116,6 +119,15 @@ class Accounts:
         )
         return [row["department"] for row in rows]
 
+    async def set_departments(self, account_id: UUID, departments: Sequence[str]) -> None:
+        """These and no others."""
+        await self._connection.execute(
+            "DELETE FROM account_department WHERE account_id = $1 AND department <> ALL ($2::text[])",
+            account_id,
+            list(departments),
+        )
+        await self.join_departments(account_id, departments)
+
     async def join_departments(self, account_id: UUID, departments: Sequence[str]) -> None:
         await self._connection.executemany(
             "INSERT INTO account_department (account_id, department) VALUES ($1, $2) ON CONFLICT DO NOTHING",
@@ -123,7 +135,7 @@ class Accounts:
         )
 
     async def update(self, account_id: UUID, changes: Mapping[str, str | None]) -> None:
-        """Set columns of `EDITABLE`; raises `Conflict` when a name or an address is taken."""
+        """Set columns of `EDITABLE`; raises `Conflict` when the user name is taken."""
         names = [name for name in EDITABLE if name in changes]
         assignments = ", ".join(f"{name} = ${n}" for n, name in enumerate(names, 2))
         try:
@@ -133,14 +145,7 @@ class Accounts:
                 *(changes[name] for name in names),
             )
         except asyncpg.UniqueViolationError:
-            raise Conflict(
-                "This name or address cannot be used; choose another.", code="account.taken"
-            ) from None
-
-    async def unverify(self, account_id: UUID) -> None:
-        await self._connection.execute(
-            "UPDATE account SET email_verified_at = NULL WHERE id = $1", account_id
-        )
+            raise Conflict("This name cannot be used; choose another.", code="account.taken") from None
 
     async def set_password(self, account_id: UUID, password_hash: str) -> None:
         await self._connection.execute(
@@ -162,12 +167,47 @@ class Accounts:
         """Give a role; every access token issued before is refused from now on."""
         await self._connection.execute(
             """
-            UPDATE account SET role = $2, requested_role = NULL, token_version = token_version + 1,
-                               updated_at = now() WHERE id = $1
+            UPDATE account SET role = $2, requested_role = NULL, requested_at = NULL,
+                               token_version = token_version + 1, updated_at = now() WHERE id = $1
             """,
             account_id,
             role,
         )
+
+    async def drop_request(self, account_id: UUID) -> None:
+        """The role asked for is not given; the present one stays."""
+        await self._connection.execute(
+            """
+            UPDATE account SET requested_role = NULL, requested_at = NULL, updated_at = now() WHERE id = $1
+            """,
+            account_id,
+        )
+
+    async def one_administration_at_a_time(self) -> None:
+        """Wait for whoever else changes roles or states, until both transactions have ended.
+
+        So that of two administrators who remove one another one stays.
+        """
+        await self._connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
+
+    async def other_administrators(self, account_id: UUID) -> int:
+        """How many active administrators there are besides this account."""
+        count: int = await self._connection.fetchval(
+            """
+            SELECT count(*) FROM account
+            WHERE role = 'admin' AND status = 'active' AND kind = 'person' AND id <> $1
+            """,
+            account_id,
+        )
+        return count
+
+    async def active_in_role(self, role: str) -> list[UUID]:
+        """Persons who act in the role now."""
+        rows = await self._connection.fetch(
+            "SELECT id FROM account WHERE role = $1 AND status = 'active' AND kind = 'person' ORDER BY id",
+            role,
+        )
+        return [row["id"] for row in rows]
 
     async def set_status(self, account_id: UUID, status: str) -> None:
         """active, suspended or closed; only an active account's sessions are active."""
@@ -186,23 +226,12 @@ class Accounts:
             set_by,
         )
 
-    async def add_treatment(
-        self, account_id: UUID, patient: str, ends_at: datetime, set_by: UUID | None
-    ) -> UUID:
-        """A treatment relation (`treating:`) from now until `ends_at`; its id."""
-        relation_id = new_id()
-        await self._connection.execute(
-            """
-            INSERT INTO treatment_relation (id, account_id, patient, ends_at, set_by)
-            VALUES ($1, $2, $3, $4, $5)
-            """,
-            relation_id,
-            account_id,
-            patient,
-            ends_at,
-            set_by,
+    async def remove_own_records(self, account_id: UUID) -> list[str]:
+        """The patients that were set; there are none from now on."""
+        rows = await self._connection.fetch(
+            "DELETE FROM own_record WHERE account_id = $1 RETURNING patient", account_id
         )
-        return relation_id
+        return [row["patient"] for row in rows]
 
     async def _one(self, condition: str, value: Any) -> Account | None:
         row = await self._connection.fetchrow(

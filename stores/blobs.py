@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import errno
 import hashlib
+import math
 import os
 import re
-import shutil
+import stat
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import RawIOBase
 from pathlib import Path
 from typing import BinaryIO
 
@@ -65,42 +67,56 @@ class DiskBlobs:
     async def put(self, key: str, content: bytes) -> StoredBlob:
         return await self.write(key, _once(content))
 
-    async def read(self, key: str) -> bytes:
-        with _missing(key):
-            return await asyncio.to_thread(self._path(key).read_bytes)
+    async def read(self, key: str, *, start: int = 0, size: int | None = None) -> bytes:
+        with _missing():
+            return await asyncio.to_thread(_read, self._path(key), start, size)
 
     async def stream(self, key: str, *, chunk: int = 256 * 1024) -> AsyncIterator[bytes]:
         """The blob in pieces; raises `NotFound` with the first."""
-        with _missing(key):
+        with _missing():
             file = await asyncio.to_thread(self._path(key).open, "rb", buffering=0)
         try:
-            while piece := await asyncio.to_thread(file.read, chunk):
+            while piece := await _piece(file, chunk):
                 yield piece
         finally:
             file.close()
 
     async def rename(self, source: str, target: str) -> None:
         """Move a blob; a present target stays and the source goes."""
-        with _missing(source), _storage_errors():
+        with _missing(), _storage_errors():
             await asyncio.to_thread(_place, self._path(source), self._path(target), _move)
 
     async def delete(self, prefix: str) -> int:
-        """Remove the blob `prefix` or every blob below `prefix/`; returns how many there were."""
-        return await asyncio.to_thread(self._delete, self._path(prefix))
+        """Remove the blob `prefix` or every blob below `prefix/`; returns how many there were.
+
+        What cannot be removed is `Unavailable`: when this returns, everything is gone.
+        """
+        with _storage_errors():
+            return await asyncio.to_thread(self._delete, self._path(prefix))
 
     async def local_path(self, key: str) -> Path:
         path = self._path(key)
-        if not await asyncio.to_thread(path.is_file):
-            raise _not_found(key)
+        with _storage_errors():
+            if not await asyncio.to_thread(path.is_file):
+                raise _not_found()
         return path
+
+    async def names(self, folder: str) -> list[str]:
+        """What is directly below `folder/`, in order."""
+        with _storage_errors():
+            return await asyncio.to_thread(self._names, self._path(folder))
 
     async def keys(self, prefix: str, *, older_than_seconds: float = 0) -> list[str]:
         """Keys below `prefix/` of blobs written at least that long ago, in order: for finding orphans."""
-        return await asyncio.to_thread(self._keys, self._path(prefix), older_than_seconds)
+        with _storage_errors():
+            return await asyncio.to_thread(self._keys, self._path(prefix), older_than_seconds)
+
+    def _names(self, folder: Path) -> list[str]:
+        return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
     def _keys(self, folder: Path, age: float) -> list[str]:
         latest = time.time() - age
-        files = (path for path in folder.rglob("*") if path.is_file() and path.stat().st_mtime <= latest)
+        files = (path for path in folder.rglob("*") if _written(path) <= latest)
         return sorted(path.relative_to(self._objects).as_posix() for path in files)
 
     def _delete(self, path: Path) -> int:
@@ -109,8 +125,12 @@ class DiskBlobs:
             path.unlink(missing_ok=True)
             count = 1
         elif path.is_dir():
-            count = sum(1 for found in path.rglob("*") if found.is_file())
-            shutil.rmtree(path, ignore_errors=True)
+            for folder, _, files in os.walk(path, topdown=False, onerror=_unless_missing):
+                for name in files:
+                    Path(folder, name).unlink(missing_ok=True)
+                count += len(files)
+                with suppress(FileNotFoundError):
+                    Path(folder).rmdir()
         self._prune(path.parent)
         return count
 
@@ -151,6 +171,31 @@ async def _pour(chunks: AsyncIterator[bytes], file: BinaryIO, limit: int | None)
             waiting.clear()
     await asyncio.to_thread(absorb, bytes(waiting))
     return digest.hexdigest(), size
+
+
+def _read(path: Path, start: int, size: int | None) -> bytes:
+    with path.open("rb", buffering=0) as file:
+        file.seek(start)
+        return file.read(size) or b"" if size is not None else file.readall()
+
+
+async def _piece(file: RawIOBase, size: int) -> bytes:
+    with _storage_errors():
+        return await asyncio.to_thread(file.read, size) or b""
+
+
+def _written(path: Path) -> float:
+    """When the file was written; never for a folder, or what has gone meanwhile."""
+    with suppress(FileNotFoundError):
+        status = path.stat()
+        if stat.S_ISREG(status.st_mode):
+            return status.st_mtime
+    return math.inf
+
+
+def _unless_missing(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _sync(file: BinaryIO) -> None:
@@ -220,12 +265,14 @@ def _storage_errors() -> Iterator[None]:
 
 
 @contextmanager
-def _missing(key: str) -> Iterator[None]:
-    try:
-        yield
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        raise _not_found(key) from error
+def _missing() -> Iterator[None]:
+    """As `_storage_errors`, for a blob that may not be there."""
+    with _storage_errors():
+        try:
+            yield
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+            raise _not_found() from error
 
 
-def _not_found(key: str) -> NotFound:
-    return NotFound(f"There is no blob {key}.", code="storage.not_found")
+def _not_found() -> NotFound:
+    return NotFound("The stored bytes cannot be found.", code="storage.not_found")

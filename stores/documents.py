@@ -86,6 +86,12 @@ class DocumentStore:
             row = await connection.fetchrow("SELECT * FROM document WHERE id = $1", document_id)
         return read(row) if row else None
 
+    async def find_all(self, document_ids: Sequence[UUID]) -> dict[UUID, Document]:
+        """Those of the documents that there are."""
+        async with self.db.connection() as connection:
+            rows = await connection.fetch("SELECT * FROM document WHERE id = ANY ($1)", list(document_ids))
+        return {row["id"]: read(row) for row in rows}
+
     async def locked(self, connection: asyncpg.Connection, document_id: UUID) -> Document | None:
         """The document, which nobody else can change until the transaction ends."""
         row = await connection.fetchrow("SELECT * FROM document WHERE id = $1 FOR UPDATE", document_id)
@@ -153,21 +159,6 @@ class DocumentStore:
         """Store that the document goes (its revision already raised)."""
         columns = {"status": Status.DELETING.value, "stage": None, "eta_at": None, "reason_code": None}
         await self._set(connection, document, columns)
-
-    async def versions_among(self, wanted: Sequence[tuple[UUID, int]]) -> set[tuple[UUID, int]]:
-        """Those of the (document, version) pairs that exist and are not deleted."""
-        async with self.db.connection() as connection:
-            rows = await connection.fetch(
-                """
-                SELECT wanted.document_id, wanted.version
-                FROM unnest($1::uuid[], $2::int[]) AS wanted (document_id, version)
-                JOIN document_version USING (document_id, version)
-                JOIN document ON document.id = wanted.document_id AND document.status <> 'deleted'
-                """,
-                [document_id for document_id, _ in wanted],
-                [version for _, version in wanted],
-            )
-        return {(row["document_id"], row["version"]) for row in rows}
 
     async def _set(
         self, connection: asyncpg.Connection, document: Document, columns: Mapping[str, Any]

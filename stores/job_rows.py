@@ -24,7 +24,7 @@ INDEX = "job_index"
 _SAVE = """
     UPDATE job SET status = $2, stage = $3, attempt = $4, failures = $5, lost_leases = $6, fence = $7,
         holder = $8, lease_until = $9, ready_at = $10, reason_code = $11, facts = $12, artefacts = $13,
-        started_at = $14, finished_at = $15, sequence = nextval('job_sequence')
+        started_at = $14, finished_at = $15, lane = $16, sequence = nextval('job_sequence')
     WHERE id = $1 RETURNING sequence
 """
 _PLAIN = (
@@ -146,4 +146,5 @@ def _values(job: Job) -> tuple[Any, ...]:
         dict(job.artefacts),
         job.started_at,
         job.finished_at,
+        job.lane.value,
     )

@@ -8,7 +8,7 @@ raised and nothing is written.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -194,6 +194,36 @@ class JobStore:
             await job_rows.save(connection, changed, self._pace)
             await outbox.publish_audit(connection, *records)
         return changed
+
+    async def any_indexed(self) -> bool:
+        """Whether documents count as indexed."""
+        async with self.db.connection() as connection:
+            return bool(
+                await connection.fetchval(
+                    "SELECT EXISTS (SELECT FROM job WHERE finished_at IS NOT NULL AND status = 'indexed')"
+                )
+            )
+
+    async def reindex(self, *records: Mapping[str, Any], at_once: int = 2000) -> AsyncIterator[int]:
+        """Queue the documents that are indexed now for their last stage; yields how many there are so far.
+
+        Audit `records` go with the first. May be broken off and begun again.
+        """
+        async with self.db.connection() as connection:
+            began = await job_rows.clock(connection)
+        where = "status = 'indexed' AND finished_at <= $1"
+        total = 0
+        while True:
+            async with self.db.transaction() as connection:
+                changed = await job_rows.change(
+                    connection, where, (began,), job_life.reindexed, self._pace, limit=at_once
+                )
+                await outbox.publish_audit(connection, *records)
+            records = ()
+            total += len(changed)
+            yield total
+            if not changed:
+                return
 
     async def pause(self, paused: bool, *records: Mapping[str, Any]) -> None:
         """Stop or resume giving out work; what is under work is finished. Audit `records` go with it."""

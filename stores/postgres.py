@@ -18,7 +18,7 @@ import asyncpg
 from config.runtime import socket_dir
 from config.secrets import SecretStore
 from config.settings import Service, Settings
-from domain.errors import Unavailable
+from domain.errors import StorageFull, Unavailable
 
 UNREACHABLE = (
     OSError,
@@ -28,11 +28,17 @@ UNREACHABLE = (
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresIOError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.QueryCanceledError,
 )
 """What asyncpg raises when the server, not the statement, is the trouble (but see `unreachable`)."""
+
+GIVEN_UP = (asyncpg.TransactionRollbackError, asyncpg.QueryCanceledError)
+"""Those of them that go by at once: a deadlock's victim, a failed serialization, a cancelled statement."""
 
 
 def unreachable(error: BaseException) -> bool:
@@ -95,7 +101,9 @@ async def connect(target: Database, secrets: SecretStore, *, timeout: float = 5)
 
 
 class Postgres:
-    """A lazily opened pool of one database. Server trouble surfaces as `Unavailable`, nothing else."""
+    """A lazily opened pool of one database. Server trouble surfaces as `Unavailable` (a full disk as its kind
+    `StorageFull`), nothing else.
+    """
 
     def __init__(
         self,
@@ -179,8 +187,10 @@ def _dump(value: Any) -> str:
 
 
 def _unavailable(target: Database, error: BaseException) -> Unavailable:
+    if isinstance(error, asyncpg.DiskFullError):
+        return StorageFull(f"There is no room left in the database {target.name}. Try again later.")
     return Unavailable(
         f"The database {target.name} cannot be reached ({type(error).__name__}). Try again in a moment.",
         code="store.postgres_unavailable",
-        retry_after=2,
+        retry_after=1 if isinstance(error, GIVEN_UP) else 2,
     )

@@ -1,27 +1,39 @@
-"""Counting in moving windows: in Redis for all processes together, in the process while Redis is away."""
+"""Counting in moving windows: in Redis for all processes together, in the process while Redis is away.
+
+Each process also counts what it lets through itself: neither losing Redis nor an emptied Redis starts a window
+anew. So that another process may, `forget` leaves a mark in Redis, which goes with the rest when Redis is emptied.
+"""
 
 from __future__ import annotations
 
+import secrets as randomness
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 
 import structlog
 from limits import RateLimitItemPerSecond
-from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.storage import RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
-from redis.asyncio import ConnectionPool
+from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import RedisError
 
 from config.secrets import SecretStore
 from config.settings import Settings
+from stores.own_windows import OwnWindows
 from stores.ports import Allowance
 from stores.redis import connection_pool
 
-STRICTER = 2
+STRICTER = 4
 """By how much the limits shrink while each process counts for itself."""
 
 HOLD_OFF_SECONDS = 2.0
 """How long Redis is not asked again after it failed."""
+
+MARKS = 10_000
+"""Most marks of forgotten windows that a process remembers to have seen."""
+
+AWAY = (RedisError, OSError, TimeoutError)
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +50,9 @@ class WindowRateLimiter:
             connection_pool=pool,
         )
         self._shared = MovingWindowRateLimiter(storage)
-        self._own = MovingWindowRateLimiter(MemoryStorage())
+        self._redis = Redis(connection_pool=pool)
+        self._own = OwnWindows()
+        self._seen: OrderedDict[str, bytes | str] = OrderedDict()
         self._clock = clock
         self._retry_at = 0.0
 
@@ -53,41 +67,65 @@ class WindowRateLimiter:
         return await self._ask(key, limit, seconds, count=False)
 
     async def forget(self, key: str, *, limit: int, seconds: int) -> None:
-        await self._own.clear(_item(limit, seconds, STRICTER), key)
+        self._own.forget(key)
         if self._clock() >= self._retry_at:
             try:
                 await self._shared.clear(_item(limit, seconds), key)
-            except (RedisError, OSError, TimeoutError) as error:
+                await self._redis.set(_mark(key), randomness.token_bytes(8), ex=seconds)
+            except AWAY as error:
                 self._failed(error)
 
     async def close(self) -> None:
         await self._pool.disconnect()
 
     async def _ask(self, key: str, limit: int, seconds: int, *, count: bool) -> Allowance:
-        own = _item(limit, seconds, STRICTER)
         if self._clock() >= self._retry_at:
             try:
-                allowance = await _allowance(self._shared, _item(limit, seconds), key, count=count)
-            except (RedisError, OSError, TimeoutError) as error:
+                shared = await _allowance(self._shared, key, limit, seconds, count=count)
+                return await self._agreed(shared, key, limit, seconds, count=count)
+            except AWAY as error:
                 self._failed(error)
-            else:
-                if count:
-                    await self._own.hit(own, key)  # so that losing Redis does not start the window anew
-                return allowance
-        return await _allowance(self._own, own, key, count=count)
+        own = self._own.count if count else self._own.look
+        return own(key, max(1, limit // STRICTER), seconds)
+
+    async def _agreed(
+        self, shared: Allowance, key: str, limit: int, seconds: int, *, count: bool
+    ) -> Allowance:
+        """What Redis allows, unless this process has let through as much itself and nobody said to forget it."""
+        if not shared.allowed:
+            return shared
+        if not self._own.look(key, limit, seconds).allowed and await self._newly_marked(key):
+            self._own.forget(key)
+        own = (self._own.count if count else self._own.look)(key, limit, seconds)
+        return shared if own.allowed else own
+
+    async def _newly_marked(self, key: str) -> bool:
+        mark = await self._redis.get(_mark(key))
+        if mark is None or self._seen.get(key) == mark:
+            return False
+        self._seen[key] = mark
+        while len(self._seen) > MARKS:
+            self._seen.popitem(last=False)
+        return True
 
     def _failed(self, error: BaseException) -> None:
         self._retry_at = self._clock() + HOLD_OFF_SECONDS
         log.warning("redis_away", error=type(error).__name__)
 
 
-def _item(limit: int, seconds: int, share: int = 1) -> RateLimitItemPerSecond:
-    return RateLimitItemPerSecond(max(1, limit // share), seconds)
+def _mark(key: str) -> str:
+    return f"forgotten:{key}"
+
+
+def _item(limit: int, seconds: int) -> RateLimitItemPerSecond:
+    return RateLimitItemPerSecond(limit, seconds)
 
 
 async def _allowance(
-    strategy: MovingWindowRateLimiter, item: RateLimitItemPerSecond, key: str, *, count: bool
+    strategy: MovingWindowRateLimiter, key: str, limit: int, seconds: int, *, count: bool
 ) -> Allowance:
+    item = _item(limit, seconds)
     allowed = await (strategy.hit(item, key) if count else strategy.test(item, key))
     reset_at, remaining = await strategy.get_window_stats(item, key)
-    return Allowance(allowed, max(0, remaining) if allowed else 0, max(0.0, reset_at - time.time()))
+    left = max(0, remaining)
+    return Allowance(allowed, left if allowed else 0, max(0.0, reset_at - time.time()), limit - left)

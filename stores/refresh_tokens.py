@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Literal
 from uuid import UUID
 
 import asyncpg
@@ -20,12 +21,48 @@ TOKEN_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
+class NewSession:
+    """What a login is stored with. `restriction` `mfa`: a second factor must be set up first."""
+
+    account_id: UUID
+    expires_at: datetime
+    address: str = ""
+    user_agent: str | None = None
+    method: Literal["password", "oidc"] = "password"
+    mfa: bool = False
+    restriction: Literal["mfa"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """One login."""
 
     id: UUID
     account_id: UUID
     expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """A session whose refresh token was replaced, and when the replaced one had been handed out."""
+
+    session: Session
+    created_at: datetime
+    issued_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    """A session as its owner sees it; `renewed_at` is when it got its last refresh token."""
+
+    id: UUID
+    created_at: datetime
+    renewed_at: datetime
+    expires_at: datetime
+    address: str
+    user_agent: str | None
+    method: Literal["password", "oidc"]
+    mfa: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,28 +88,29 @@ class Sessions:
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
 
-    async def start(self, account_id: UUID, *, token: str, expires_at: datetime, address: str) -> Session:
+    async def start(self, new: NewSession, *, token: str) -> Session:
         """A new session with its first refresh token."""
-        session = Session(new_id(), account_id, expires_at)
+        session = Session(new_id(), new.account_id, new.expires_at)
         await self._connection.execute(
-            "INSERT INTO session (id, account_id, expires_at, address) VALUES ($1, $2, $3, $4)",
-            session.id,
-            account_id,
-            expires_at,
-            address,
+            """
+            INSERT INTO session (id, account_id, expires_at, address, user_agent, method, mfa, restriction)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+            """,
+            *(session.id, new.account_id, new.expires_at, new.address),
+            *(new.user_agent, new.method, new.mfa, new.restriction),
         )
         await self._add_token(session.id, token)
         return session
 
-    async def rotate(self, token: str, successor: str, *, now: datetime) -> Session | Used | None:
-        """Replace `token` by `successor`: the session; or how the token was used; None when it is unknown."""
+    async def rotate(self, token: str, successor: str, *, now: datetime) -> Rotated | Used | None:
+        """Replace `token` by `successor`; or how the token was used; None when it is unknown."""
         row = await self._connection.fetchrow(
             """
             UPDATE refresh_token t SET rotated_at = $2
             FROM session s JOIN account a ON a.id = s.account_id
             WHERE t.token_sha256 = $1 AND t.rotated_at IS NULL AND s.id = t.session_id
               AND s.revoked_at IS NULL AND s.expires_at > $2 AND a.status = 'active'
-            RETURNING s.id, s.account_id, s.expires_at
+            RETURNING s.id, s.account_id, s.expires_at, s.created_at, t.created_at AS issued_at
             """,
             digest(token),
             now,
@@ -80,7 +118,8 @@ class Sessions:
         if row is None:
             return await self._used(token)
         await self._add_token(row["id"], successor)
-        return Session(**row)
+        session = Session(row["id"], row["account_id"], row["expires_at"])
+        return Rotated(session, row["created_at"], row["issued_at"])
 
     async def end(self, session_id: UUID, reason: str) -> bool:
         """End a session; False when it had ended before."""
@@ -106,6 +145,53 @@ class Sessions:
             reason,
         )
         return len(rows)
+
+    async def cap(self, account_id: UUID, life: timedelta, *, second_factor: bool) -> None:
+        """For another role of the account: its sessions last `life` from their login at most.
+
+        With `second_factor`, those without one may do nothing before it is set up.
+        """
+        await self._connection.execute(
+            """
+            UPDATE session SET expires_at = least(expires_at, created_at + $2),
+                               restriction = CASE WHEN $3 AND NOT mfa THEN 'mfa' ELSE restriction END
+            WHERE account_id = $1 AND revoked_at IS NULL
+            """,
+            account_id,
+            life,
+            second_factor,
+        )
+
+    async def open(self, account_id: UUID, *, before: UUID | None, limit: int) -> list[OpenSession]:
+        """The account's sessions that have not ended, newest first; ids grow with time."""
+        rows = await self._connection.fetch(
+            """
+            SELECT s.id, s.created_at, s.expires_at, s.address, s.user_agent, s.method, s.mfa,
+                   coalesce((SELECT max(t.created_at) FROM refresh_token t WHERE t.session_id = s.id),
+                            s.created_at) AS renewed_at
+            FROM session s
+            WHERE s.account_id = $1 AND s.revoked_at IS NULL AND s.expires_at > now()
+              AND ($2::uuid IS NULL OR s.id < $2)
+            ORDER BY s.id DESC LIMIT $3
+            """,
+            account_id,
+            before,
+            limit,
+        )
+        return [OpenSession(**row) for row in rows]
+
+    async def owner(self, session_id: UUID) -> UUID | None:
+        """Whose session it is."""
+        found: UUID | None = await self._connection.fetchval(
+            "SELECT account_id FROM session WHERE id = $1", session_id
+        )
+        return found
+
+    async def lift(self, session_id: UUID) -> None:
+        """The second factor is set up: the session may be used for everything."""
+        await self._connection.execute(
+            "UPDATE session SET restriction = NULL, mfa = true WHERE id = $1", session_id
+        )
 
     async def of_token(self, token: str) -> Session | None:
         row = await self._connection.fetchrow(

@@ -34,7 +34,7 @@ class EventFailed(MedsearchError):
 
 
 class Subscription:
-    """One reader of the log (`stores.ports.Subscriber`); of two with one name, one waits for the other."""
+    """One reader of the event log; of two with one name, one waits for the other."""
 
     def __init__(
         self, db: Postgres, name: str, topics: Sequence[Topic], apply: Apply, *, attempts: int = 5

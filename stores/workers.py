@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+import asyncpg
+
 from domain.events import Event, EventType
 from domain.job_events import SOURCE
 from stores import outbox
@@ -70,29 +72,38 @@ class WorkerStore:
             )
 
     async def seen(self, name: str, *, pid: int, node: str) -> float:
-        """The worker lives; returns how long, in seconds, no supervisor has been seen."""
+        """The worker lives; returns how long, in seconds, no supervisor has been seen.
+
+        The first time is told as `system.started`.
+        """
         async with self._db.transaction() as connection:
+            begun: str | None = await connection.fetchval(
+                "UPDATE worker SET state = 'running' WHERE name = $1 AND state = 'starting' RETURNING pool",
+                name,
+            )
             await connection.execute(
-                """
-                UPDATE worker SET seen_at = clock_timestamp(), pid = $2, node = $3,
-                    state = CASE WHEN state = 'starting' THEN 'running' ELSE state END WHERE name = $1
-                """,
+                "UPDATE worker SET seen_at = clock_timestamp(), pid = $2, node = $3 WHERE name = $1",
                 *(name, pid, node),
             )
+            if begun is not None:
+                await _tell(connection, EventType.SYSTEM_STARTED, name, begun, WorkerState.RUNNING)
             silent: float | None = await connection.fetchval(
                 "SELECT extract(epoch FROM clock_timestamp() - seen_at)::float8 FROM supervision"
             )
         return silent or 0.0
 
     async def move(self, name: str, state: WorkerState) -> None:
+        """The worker's new state; its end is told as `system.stopped`."""
         async with self._db.transaction() as connection:
-            await connection.execute(
+            pool: str | None = await connection.fetchval(
                 """
                 UPDATE worker SET state = $2, ended_at = CASE WHEN $3 THEN clock_timestamp() END
-                WHERE name = $1 AND ended_at IS NULL
+                WHERE name = $1 AND ended_at IS NULL RETURNING pool
                 """,
                 *(name, state.value, state not in LIVE),
             )
+            if pool is not None and state not in LIVE:
+                await _tell(connection, EventType.SYSTEM_STOPPED, name, pool, state)
 
     async def live(self) -> list[WorkerRow]:
         """Workers that have not ended, oldest first."""
@@ -152,3 +163,10 @@ class WorkerStore:
                     f"DELETE FROM {table} WHERE {column} < now() - make_interval(days => $1)",  # noqa: S608 - ours
                     days,
                 )
+
+
+async def _tell(
+    connection: asyncpg.Connection, kind: EventType, name: str, pool: str, state: WorkerState
+) -> None:
+    data = {"component": f"worker:{pool}", "reason": state.value}
+    await outbox.publish(connection, Event(kind, subject=name, data=data, source=SOURCE))

@@ -18,6 +18,7 @@ from domain.errors import Conflict, Invalid, NotFound
 from domain.search import (
     AccessFilter,
     Clause,
+    EntityFilter,
     FacetCount,
     Filters,
     Generation,
@@ -231,8 +232,20 @@ def _selected(root: Root, filters: Filters) -> bool:
         and (filters.date_from is None or (day is not None and day >= filters.date_from))
         and (filters.date_to is None or (day is not None and day <= filters.date_to))
         and (not filters.section or bool(set(root.sections) & set(filters.section)))
-        and all(set(root.concepts) & set(mentioned(entity, filters.section)) for entity in filters.entities)
+        and all(_mentions(root, entity, filters.section) for entity in filters.entities)
+        and (
+            not filters.any_entity
+            or any(_mentions(root, entity, filters.section) for entity in filters.any_entity)
+        )
     )
+
+
+def _mentions(root: Root, entity: EntityFilter, sections: Sequence[str]) -> bool:
+    if entity.without and set(root.concepts) & set(
+        mentioned(replace(entity, assertions=entity.without), sections)
+    ):
+        return False
+    return bool(set(root.concepts) & set(mentioned(entity, sections)))
 
 
 def _says(root: Root, query: LexicalQuery) -> bool:

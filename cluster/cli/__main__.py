@@ -6,11 +6,17 @@ import typer
 
 from cluster.cli import (
     client,
+    index,
+    keys,
+    mail,
     platform,
 )
 
 COMMANDS = (
     client,
+    index,
+    keys,
+    mail,
     platform,
 )
 """Modules that add their commands: one line each, sorted, here and above."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from cluster.platform.doctor import Finding, network_namespace
 from cluster.platform.layout import Layout
 from cluster.platform.ray_node import dashboard_url
 from cluster.platform.serve_api import ServeStatus
@@ -15,13 +17,21 @@ from cluster.platform.state import PlatformState
 from config.settings import Settings
 
 
-def print_ready(console: Console, settings: Settings, *, detached: bool) -> None:
-    """Where everything is and what to try next."""
+def print_ready(
+    console: Console,
+    settings: Settings,
+    *,
+    detached: bool,
+    sandbox: Callable[[], Finding] = network_namespace,
+) -> None:
+    """Where everything is and what to try next; in production also what the sandbox of the parsers lacks."""
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, value in _rows(settings):
         table.add_row(name, value)
     console.print("\n[bold]medsearch is ready[/bold]")
     console.print(table)
+    if settings.production and (finding := sandbox()).level != "ok":
+        console.print(f"[yellow]{finding.subject}: {finding.message}[/yellow]", highlight=False)
     console.print("Stop with [bold]medsearch down[/bold]." if detached else "Stop with Ctrl-C.")
 
 

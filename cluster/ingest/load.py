@@ -93,7 +93,7 @@ class BulkLoad:
             stored = await self._patiently(file)
         except OSError as error:
             return Fate(name, reason=f"It cannot be read: {error.strerror or type(error).__name__}.")
-        except (StorageFull, Unavailable):
+        except Unavailable:
             raise
         except MedsearchError as error:
             return Fate(name, reason=error.message)
@@ -104,6 +104,8 @@ class BulkLoad:
         while True:
             try:
                 return await self._documents.store(file)
+            except StorageFull:
+                raise
             except Unavailable as error:
                 if time.monotonic() > deadline:
                     raise

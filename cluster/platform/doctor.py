@@ -6,13 +6,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import psutil
 
+from actors.parser import network_isolation
 from cluster.platform.identity import ForeignPackage, check_packages
 from cluster.platform.ports import needed_ports
 from cluster.platform.ray_node import SHARED_MEMORY
@@ -47,7 +48,7 @@ def examine(settings: Settings, *, running: bool) -> list[Finding]:
         _root(),
         _binaries(settings),
         _lifeline(),
-        _network_namespace(),
+        network_namespace(),
         _java(),
     ]
 
@@ -151,11 +152,9 @@ def _lifeline() -> Finding:
     return Finding("supervision", "ok", "servers end with their supervisor")
 
 
-def _network_namespace() -> Finding:
-    """Parsers run without a network where the system lets them."""
-    unshare = shutil.which("unshare")
-    argv = [unshare or "unshare", "--net", *([] if os.geteuid() == 0 else ["--map-root-user"]), "true"]
-    if unshare and subprocess.run(argv, capture_output=True, check=False).returncode == 0:
+def network_namespace(isolated: Callable[[], bool] = network_isolation) -> Finding:
+    """Parsers run without a network where the system lets them: found out as a parser would."""
+    if isolated():
         return Finding("sandbox", "ok", "parsers get a network namespace of their own")
     return Finding(
         "sandbox",

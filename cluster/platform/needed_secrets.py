@@ -10,10 +10,10 @@ from config.secrets import SecretStore, fresh_value
 from config.settings import SERVICES, Settings
 from domain.keys import KeyState, Purpose, Ring
 from stores.keyring import fresh_secret
+from stores.mail.smtp import PASSWORD as SMTP_SECRET
 from stores.ring_file import RingFile
 
 EDGE_KEY = "edge-key"
-SMTP_SECRET = "smtp"  # noqa: S105 - a name, not a value
 
 
 def needed_secrets(settings: Settings) -> tuple[str, ...]:
@@ -53,7 +53,16 @@ def given_secrets(settings: Settings) -> tuple[str, ...]:
 
 def make_secrets(settings: Settings, store: SecretStore) -> list[str]:
     """Make, on purpose, those that are missing in the store's folder; returns their names."""
-    return [name for name in needed_secrets(settings) if store.create(name, _value(name))]
+    names = {*needed_secrets(settings), *_coming(RingFile(settings.keyring_path).read())}
+    return [name for name in sorted(names) if store.create(name, _value(name))]
+
+
+def _coming(ring: Ring) -> set[str]:
+    """The token key to rotate to, where a rotation could not make it: nothing stops without it yet."""
+    known = ring.of(Purpose.TOKEN)
+    if not known or ring.one(Purpose.TOKEN, KeyState.NEXT):
+        return set()
+    return {Purpose.TOKEN.name_of(ring.fresh_number(Purpose.TOKEN))}
 
 
 def _value(name: str) -> str:

@@ -17,14 +17,18 @@ def services(shared: Shared) -> Mapping[str, object]:
         shared.db,
         credentials=shared.credentials,
         trail=shared.trail,
+        limits=shared.mail_limits,
         verified=not settings.email_verification,
     )
     logins = LoginService(
         shared.db,
         credentials=shared.credentials,
+        factor=shared.factor,
+        starter=shared.starter,
         issuer=TokenIssuer(shared.edge.keys, settings),
         trail=shared.trail,
-        session_seconds=settings.auth.session_seconds,
+        activity=shared.edge.activity,
+        idle_seconds=settings.auth.idle_seconds,
     )
     return {"accounts": accounts, "logins": logins}
 

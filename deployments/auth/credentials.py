@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from uuid import UUID
+
+import asyncpg
 
 from config.account_settings import PasswordSettings
 from deployments.auth.hashing import PasswordHasher, Verification
-from deployments.auth.identifiers import folded
-from deployments.auth.throttle import LoginThrottle
+from deployments.auth.second_factor import Factor, SecondFactor
+from deployments.auth.throttle import LoginThrottle, Throttled
 from deployments.auth.trail import AccountTrail
-from deployments.edge.context import address
+from deployments.edge.context import address, request_id
 from domain.audit import AuditEvent
-from domain.errors import FieldError, Invalid, TooMany, Unauthenticated
+from domain.errors import FieldError, Invalid, Unauthenticated
+from domain.mail import MailKind
 from domain.passwords import refusal
 from stores.accounts import Account, Accounts
+from stores.mail.queue import MailQueue
 from stores.postgres import Postgres
 from stores.refresh_tokens import Sessions
+
+
+class Unasked(Enum):
+    """In place of a code: the call does not ask for a second factor."""
+
+    UNASKED = "unasked"
 
 
 class Credentials:
@@ -30,8 +42,10 @@ class Credentials:
         hasher: PasswordHasher,
         throttle: LoginThrottle,
         trail: AccountTrail,
+        factor: SecondFactor,
         known_address: timedelta,
     ) -> None:
+        self._factor = factor
         self._db = db
         self._rules = rules
         self._hasher = hasher
@@ -40,7 +54,7 @@ class Credentials:
         self._known_address = known_address
 
     async def admit(self, key: str, submitted: str) -> None:
-        """Count an attempt at the account of address `key`; a refusal (`TooMany`) is audited."""
+        """Count an attempt at the account of address `key`. Raises `TooMany`; a window's first refusal is audited."""
 
         async def known() -> bool:
             async with self._db.connection() as connection:
@@ -49,41 +63,99 @@ class Credentials:
 
         try:
             await self._throttle.admit(key, address(), known)
-        except TooMany:
-            async with self._db.transaction() as connection:
-                await self._trail.record(
-                    connection,
-                    AuditEvent.LOCKOUT,
-                    action="E",
-                    outcome="denied",
-                    reason="auth.throttled",
-                    names={"identifier": submitted},
-                )
+        except Throttled as refusal:
+            await self._locked_out(refusal, names={"identifier": submitted})
             raise
 
-    async def check(self, account: Account | None, password: str, key: str) -> Verification:
+    async def check(self, account: Account | None, password: str) -> Verification:
         """Compare, after `admit`. The work is the same without an account that one may log in to."""
         checked = await self._hasher.verify(password, account.password_hash if account else None)
         if account is None or not checked.right or not account.active or account.kind != "person":
             await self._throttle.failed(address())
             return Verification(False)
-        await self._throttle.succeeded(key, address())
         return checked
 
-    async def confirm(self, user: UUID, password: str | None) -> Account:
-        """The account, if whoever is logged in to it knows its password; else `Invalid`, `TooMany`."""
+    async def succeeded(self, key: str) -> None:
+        """Everything asked for at a login was right."""
+        await self._throttle.succeeded(key, address())
+
+    async def admit_session(self, user: UUID, session: str | None) -> None:
+        """Count a password or code asked for again in a session; raises `TooMany`."""
+        try:
+            await self._throttle.admit_session(session or str(user))
+        except Throttled as refusal:
+            await self._locked_out(refusal, about=user)
+            raise
+
+    async def confirm(
+        self,
+        user: UUID,
+        password: str | None,
+        otp: str | Unasked | None = Unasked.UNASKED,
+        *,
+        session: str | None = None,
+    ) -> Account:
+        """The account, if whoever is logged in to it knows its password; else `Invalid`, `TooMany`.
+
+        Where `otp` is given, if only as None, an account with a second factor must show it too. Counts by `session`:
+        guessing from outside does not keep the owner from changing the password.
+        """
         async with self._db.connection() as connection:
             account = await Accounts(connection).by_id(user)
         if account is None:
             raise Unauthenticated("The session has ended. Log in again.")
-        key = folded(account.email)
-        await self.admit(key, account.email)
-        if not (await self.check(account, password or "", key)).right:
+        await self.admit_session(user, session)
+        if not (await self.check(account, password or "")).right:
             error = FieldError(
                 "current_password", "wrong", "The current password is needed, and must be right."
             )
             raise Invalid("The current password is wrong.", code="auth.wrong_password", errors=(error,))
+        if not isinstance(otp, Unasked):
+            await self._confirm_factor(account, otp)
+        await self._throttle.confirmed(session or str(user))
         return account
+
+    async def wrong_factor(self) -> None:
+        """Count a wrong code."""
+        await self._throttle.failed(address())
+
+    async def _confirm_factor(self, account: Account, otp: str | None) -> None:
+        async with self._db.transaction() as connection:
+            if not await self._factor.enrolled(connection, account.id):
+                return
+            if otp is None:
+                missing = FieldError("otp", "missing", "The account has a second factor: give its code.")
+                raise Invalid("A code is needed.", code="auth.otp_required", errors=(missing,))
+            if found := await self._factor.accept(connection, account.id, otp):
+                await self.record_factor(connection, account, found)
+                return
+        await self.wrong_factor()
+        wrong = FieldError("otp", "wrong", "This is not the code of now; each code works once.")
+        raise Invalid("The code is wrong.", code="auth.wrong_otp", errors=(wrong,))
+
+    async def record_factor(self, connection: asyncpg.Connection, account: Account, factor: Factor) -> None:
+        """A recovery code that was used is audited, and its owner is told."""
+        if factor is Factor.RECOVERY_CODE:
+            await self._trail.record(
+                connection, AuditEvent.RECOVERY_CODE_USED, user=account.id, role=account.role
+            )
+            await MailQueue.add(connection, account.id, MailKind.RECOVERY_CODE_USED, request_id=request_id())
+
+    async def _locked_out(
+        self, refusal: Throttled, *, about: UUID | None = None, names: Mapping[str, str] | None = None
+    ) -> None:
+        if not refusal.first:
+            return
+        async with self._db.transaction() as connection:
+            await self._trail.record(
+                connection,
+                AuditEvent.LOCKOUT,
+                action="E",
+                outcome="denied",
+                about=about,
+                reason=refusal.code,
+                names=names,
+            )
 
     async def hash_new(self, field: str, password: str, *, username: str, email: str) -> str:
         """The hash of a new password; raises `Invalid` naming `field` when it may not be used."""

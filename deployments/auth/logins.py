@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -11,17 +12,23 @@ import asyncpg
 
 from config.account_settings import Role
 from deployments.auth.credentials import Credentials
+from deployments.auth.hashing import Verification
 from deployments.auth.identifiers import email_key
+from deployments.auth.second_factor import SecondFactor
+from deployments.auth.session_start import SessionStarter
 from deployments.auth.tokens import TokenIssuer, TokenPair
 from deployments.auth.trail import AccountTrail
-from deployments.edge.context import address, arrived_at
+from deployments.edge.context import arrived_at, request_id
 from domain.access import Caller
 from domain.audit import AuditEvent
 from domain.errors import Forbidden, Unauthenticated
 from domain.events import EventType
+from domain.mail import MailKind
 from stores.accounts import Account, Accounts
+from stores.mail.queue import MailQueue
+from stores.ports import SessionActivity
 from stores.postgres import Postgres
-from stores.refresh_tokens import Session, Sessions, Used, fresh_token
+from stores.refresh_tokens import Rotated, Session, Sessions, Used, fresh_token
 
 OVERLAP_SECONDS = 0.3
 """How long the answer to a refresh is held back.
@@ -30,57 +37,90 @@ Who shows a rotated token before its rotation was answered raced with the rightf
 is only refused; who shows it later has a copy, and the family ends.
 """
 
+ROUNDS = 2
+"""Another look when the account changed while its password was compared (another login renewed an old hash)."""
+
+WRONG = "auth.invalid_credentials"
+WRONG_MESSAGE = "The e-mail address or the password is wrong."
+OTP_REQUIRED = "auth.otp_required"
+UNVERIFIED = "auth.email_not_verified"
+
+
+class FactorRefused(Unauthenticated):
+    """The code is missing (`auth.otp_required`), or wrong: answered as a wrong password is."""
+
+    def __init__(self, *, missing: bool) -> None:
+        super().__init__(
+            "Give a code of your second factor." if missing else WRONG_MESSAGE,
+            code=OTP_REQUIRED if missing else WRONG,
+        )
+        self.reason = OTP_REQUIRED if missing else "auth.wrong_otp"
+
 
 class LoginService:
-    """`session_seconds`: how long a session lasts at most, by role."""
+    """`idle_seconds`: after how long without a request a session ends, by role."""
 
     def __init__(
         self,
         db: Postgres,
         *,
         credentials: Credentials,
+        factor: SecondFactor,
+        starter: SessionStarter,
         issuer: TokenIssuer,
         trail: AccountTrail,
-        session_seconds: Mapping[Role, int],
+        activity: SessionActivity,
+        idle_seconds: Mapping[Role, int],
         overlap_seconds: float = OVERLAP_SECONDS,
     ) -> None:
         self._db = db
         self._credentials = credentials
         self._issuer = issuer
         self._trail = trail
-        self._lives = {str(role): timedelta(seconds=seconds) for role, seconds in session_seconds.items()}
+        self._factor = factor
+        self._starter = starter
+        self._activity = activity
+        self._idle = {str(role): seconds for role, seconds in idle_seconds.items()}
         self._overlap = timedelta(seconds=overlap_seconds)
 
-    async def login(self, email: str, password: str) -> TokenPair:
-        """A new session. Raises `Unauthenticated` for every reason, `TooMany`, `Forbidden` (unverified)."""
+    async def login(self, email: str, password: str, otp: str | None = None) -> TokenPair:
+        """A new session. `otp`: a code of the second factor, or a recovery code.
+
+        Raises `Unauthenticated` for every reason (`auth.otp_required` only after the right password), `TooMany`,
+        `Forbidden` (unverified).
+        """
         key = email_key(email)
         await self._credentials.admit(key, email)
-        async with self._db.connection() as connection:
-            account = await Accounts(connection).by_email(key)
-        checked = await self._credentials.check(account, password, key)
-        if account is None or not checked.right:
-            await self._refused(account, email)
-            raise Unauthenticated(
-                "The e-mail address or the password is wrong.", code="auth.invalid_credentials"
-            )
-        if account.email_verified_at is None:
-            raise Forbidden("Confirm your e-mail address first.", code="auth.email_not_verified")
-        async with self._db.transaction() as connection:
-            if checked.upgraded and account.password_hash:
-                accounts = Accounts(connection)
-                await accounts.upgrade_hash(account.id, account.password_hash, checked.upgraded)
-            return await self._begin(connection, account)
+        for _ in range(ROUNDS):
+            async with self._db.connection() as connection:
+                account = await Accounts(connection).by_email(key)
+            checked = await self._credentials.check(account, password)
+            if account is None or not checked.right:
+                break
+            await self._insist_on_verified(account, email)
+            try:
+                pair = await self._entered(account, checked, otp)
+            except FactorRefused as refusal:
+                await self._refused(account, email, refusal.reason)
+                if otp:
+                    await self._credentials.wrong_factor()
+                raise
+            if pair:
+                await self._credentials.succeeded(key)
+                return pair
+        await self._refused(account, email, WRONG)
+        raise Unauthenticated(WRONG_MESSAGE, code=WRONG)
 
     async def refresh(self, token: str) -> TokenPair:
         """The next pair for a refresh token; one shown again ends its family. Raises `Unauthenticated`."""
         successor = fresh_token()
         async with self._db.transaction() as connection:
             found = await Sessions(connection).rotate(token, successor, now=datetime.now(UTC))
-            account = await self._rotated(connection, found)
-        if account is None or not isinstance(found, Session):
+            renewed = await self._renewed(connection, found)
+        if renewed is None:
             raise Unauthenticated("The session has ended. Log in again.", code="auth.invalid_refresh_token")
         await asyncio.sleep(self._overlap.total_seconds())
-        return self._issuer.issue(account, found, successor)
+        return self._issuer.issue(*renewed, successor)
 
     async def logout(self, caller: Caller, token: str | None = None) -> None:
         """End the caller's session, and that of `token` when it is the caller's too."""
@@ -103,18 +143,34 @@ class LoginService:
                         session=session_id,
                     )
 
-    async def _begin(self, connection: asyncpg.Connection, account: Account) -> TokenPair:
-        token = fresh_token()
-        expires = datetime.now(UTC) + self._lives[account.role]
-        sessions = Sessions(connection)
-        session = await sessions.start(account.id, token=token, expires_at=expires, address=address())
-        await self._trail.event(connection, EventType.USER_LOGIN, account.id, {"outcome": "success"})
-        await self._trail.record(
-            connection, AuditEvent.LOGIN, action="E", user=account.id, role=account.role, session=session.id
-        )
-        return self._issuer.issue(account, session, token)
+    async def _entered(self, account: Account, checked: Verification, otp: str | None) -> TokenPair | None:
+        """A session, unless account or password were changed since the password was looked at."""
+        async with self._db.transaction() as connection:
+            accounts = Accounts(connection)
+            current = await accounts.by_id(account.id, lock=True)
+            if current is None or not current.active or current.password_hash != account.password_hash:
+                return None
+            mfa = await self._factor_shown(connection, current, otp)
+            if checked.upgraded and current.password_hash:
+                await accounts.upgrade_hash(current.id, current.password_hash, checked.upgraded)
+            return await self._starter.begin(connection, current, method="password", mfa=mfa)
 
-    async def _refused(self, account: Account | None, submitted: str) -> None:
+    async def _factor_shown(self, connection: asyncpg.Connection, account: Account, otp: str | None) -> bool:
+        """Whether a second factor was shown; raises `FactorRefused` where the account has one and it was not."""
+        if not await self._factor.enrolled(connection, account.id):
+            return False
+        found = await self._factor.accept(connection, account.id, otp) if otp else None
+        if found is None:
+            raise FactorRefused(missing=not otp)
+        await self._credentials.record_factor(connection, account, found)
+        return True
+
+    async def _insist_on_verified(self, account: Account, submitted: str) -> None:
+        if account.email_verified_at is None:
+            await self._refused(account, submitted, UNVERIFIED)
+            raise Forbidden("Confirm your e-mail address first.", code=UNVERIFIED)
+
+    async def _refused(self, account: Account | None, submitted: str, reason: str) -> None:
         async with self._db.transaction() as connection:
             await self._trail.record(
                 connection,
@@ -122,21 +178,47 @@ class LoginService:
                 action="E",
                 outcome="failure",
                 about=account.id if account else None,
-                reason="auth.invalid_credentials",
+                reason=reason,
                 names={"identifier": submitted},
             )
 
-    async def _rotated(self, connection: asyncpg.Connection, found: Session | Used | None) -> Account | None:
-        """Write down what became of a refresh token; the account when it was good."""
-        if isinstance(found, Session):
-            account = await Accounts(connection).by_id(found.account_id)
-            await self._trail.record(
-                connection, AuditEvent.REFRESH, action="E", user=found.account_id, session=found.id
-            )
-            return account
-        if found and found.rotated_at and arrived_at() > found.rotated_at + self._overlap:
-            await self._stolen(connection, found.session)
-        return None
+    async def _renewed(
+        self, connection: asyncpg.Connection, found: Rotated | Used | None
+    ) -> tuple[Account, Session] | None:
+        """Write down what became of a refresh token; whose and which session when it goes on."""
+        if isinstance(found, Used):
+            if found.rotated_at and arrived_at() > found.rotated_at + self._overlap:
+                await self._stolen(connection, found.session)
+            return None
+        if found is None or not (account := await Accounts(connection).by_id(found.session.account_id)):
+            return None
+        session = found.session
+        if not await self._activity.use(
+            session.id, issued_at=found.issued_at, idle_seconds=self._idle[account.role]
+        ):
+            await self._over(connection, account, session, "idle")
+            return None
+        ends = min(session.expires_at, found.created_at + self._starter.life(account.role))
+        if ends <= datetime.now(UTC):  # the role has changed to one whose sessions are shorter
+            await self._over(connection, account, session, "expired")
+            return None
+        await self._trail.record(
+            connection, AuditEvent.REFRESH, action="E", user=account.id, session=session.id
+        )
+        return account, replace(session, expires_at=ends)
+
+    async def _over(
+        self, connection: asyncpg.Connection, account: Account, session: Session, reason: str
+    ) -> None:
+        await Sessions(connection).end(session.id, reason)
+        await self._trail.record(
+            connection,
+            AuditEvent.SESSION_ENDED,
+            action="E",
+            about=account.id,
+            session=session.id,
+            reason=reason,
+        )
 
     async def _stolen(self, connection: asyncpg.Connection, session: Session) -> None:
         if await Sessions(connection).end(session.id, "refresh_token_reused"):
@@ -148,4 +230,7 @@ class LoginService:
                 about=session.account_id,
                 session=session.id,
                 reason="refresh_token_reused",
+            )
+            await MailQueue.add(
+                connection, session.account_id, MailKind.REFRESH_REUSE, request_id=request_id()
             )

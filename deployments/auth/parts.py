@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from deployments.administration import part as administration
 from deployments.auth import (
     accounts,
+    api_keys,
+    mailed_links,
+    mfa,
+    sessions,
 )
 from deployments.auth.shared import Part
 
-PARTS: tuple[Part, ...] = (accounts.PART,)
+PARTS: tuple[Part, ...] = (
+    accounts.PART,
+    administration.ADMINISTRATION,
+    administration.EMERGENCY,
+    api_keys.PART,
+    mailed_links.PART,
+    mfa.PART,
+    sessions.PART,
+)

@@ -37,7 +37,7 @@ Logins = Annotated[LoginService, Depends(_logins)]
 @router.post("/api/v1/auth/register", status_code=202, dependencies=[Depends(anyone)])
 @audit_refusals(AuditEvent.REGISTERED)
 async def register(body: schemas.RegisterRequest, service: Service) -> schemas.Accepted:
-    """Ask for an account. The answer is the same whether or not the address or the name is taken."""
+    """Ask for an account. What became of it is told by mail; the answer is always the same."""
     wish = body.model_dump(exclude={"password"})
     await service.register(Registration(**wish, password=body.password.get_secret_value()))
     return schemas.Accepted()
@@ -45,8 +45,13 @@ async def register(body: schemas.RegisterRequest, service: Service) -> schemas.A
 
 @router.post("/api/v1/auth/login", dependencies=[Depends(anyone)])
 async def login(body: schemas.LoginRequest, logins: Logins) -> schemas.TokenAnswer:
-    """Begin a session. Every reason for a refusal gets the same 401."""
-    return _answer(await logins.login(body.email, body.password.get_secret_value()))
+    """Begin a session. Every reason for a refusal gets the same 401.
+
+    Only who knows the password of an account with a second factor learns that a code is missing
+    (`auth.otp_required`).
+    """
+    otp = body.otp.get_secret_value() if body.otp else None
+    return _answer(await logins.login(body.email, body.password.get_secret_value(), otp))
 
 
 @router.post("/api/v1/auth/refresh", dependencies=[Depends(anyone)])
@@ -65,7 +70,7 @@ async def logout(caller: Self, logins: Logins, body: schemas.LogoutRequest | Non
 @router.post("/api/v1/auth/change-password", status_code=204, response_class=Response)
 @audit_refusals(AuditEvent.PASSWORD_CHANGED)
 async def change_password(body: schemas.ChangePasswordRequest, caller: Self, service: Service) -> None:
-    """Set another password; every other session ends."""
+    """Set another password; every other session ends, and the owner gets a mail."""
     await service.change_password(
         caller, body.current_password.get_secret_value(), body.new_password.get_secret_value()
     )
@@ -86,7 +91,7 @@ async def me(caller: Self, service: Service) -> schemas.ProfileAnswer:
 @router.put("/api/v1/users/me")
 @audit_refusals(AuditEvent.ACCOUNT_UPDATED)
 async def update_me(body: schemas.ProfileChange, caller: Self, service: Service) -> schemas.ProfileAnswer:
-    """Change the own account. Another e-mail address needs the current password."""
+    """Change the own account. Another e-mail address needs the password, and counts once its mailed link was used."""
     password = body.current_password
     changes = body.changes()
     return _profile(
@@ -120,7 +125,8 @@ def _profile(profile: Profile) -> schemas.ProfileAnswer:
         **{name: getattr(account, name) for name in same},
         institution=account.institution,
         departments=list(profile.departments),
+        pending_email=profile.pending_email,
         email_verified=account.email_verified_at is not None,
-        mfa_enabled=False,
+        mfa_enabled=profile.mfa_enabled,
         created_at=account.created_at,
     )

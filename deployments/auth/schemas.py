@@ -18,6 +18,10 @@ Username = Annotated[
 Name = Annotated[Line, Field(min_length=1, max_length=100, examples=["John"])]
 Detail = Annotated[Line, Field(max_length=200, examples=["cardiology"])]
 Password = Annotated[SecretStr, Field(max_length=1024, examples=["SecurePass123!"])]
+MailedToken = Annotated[SecretStr, Field(max_length=200, description="What follows `#token=` in the link.")]
+Otp = Annotated[SecretStr, Field(max_length=64, examples=["492039"])]
+"""A code of the authenticator application, or a recovery code."""
+
 RefreshToken = Annotated[SecretStr, Field(max_length=200)]
 
 
@@ -39,6 +43,7 @@ class Accepted(StrictModel):
 class LoginRequest(StrictModel):
     email: Annotated[Wording, Field(max_length=320, examples=["doctor@example.com"])]
     password: Password
+    otp: Otp | None = Field(None, description="Needed when the account has a second factor.")
 
 
 class TokenAnswer(StrictModel):
@@ -62,6 +67,19 @@ class ChangePasswordRequest(StrictModel):
     new_password: Password
 
 
+class EmailRequest(StrictModel):
+    email: Email
+
+
+class VerifyRequest(StrictModel):
+    token: MailedToken
+
+
+class ResetRequest(StrictModel):
+    token: MailedToken
+    new_password: Password
+
+
 class ProfileAnswer(StrictModel):
     id: UUID
     email: str
@@ -75,6 +93,7 @@ class ProfileAnswer(StrictModel):
     institution: str | None
     departments: list[str]
     email_verified: bool
+    pending_email: str | None = Field(description="Counts once the link in its mail was used.")
     mfa_enabled: bool
     created_at: datetime
 
@@ -87,8 +106,8 @@ class ProfileChange(StrictModel):
     username: Username | None = None
     specialty: Detail | None = None
     institution: Detail | None = None
-    email: Email | None = None
-    current_password: Password | None = Field(None, description="Needed to change the address.")
+    email: Email | None = Field(None, description="Waits in `pending_email` for its mailed link.")
+    current_password: Password | None = Field(None, description="Needed for another address.")
 
     def changes(self) -> dict[str, str | None]:
         """The fields that were given; null counts only where a value may be emptied."""

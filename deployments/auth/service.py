@@ -8,16 +8,23 @@ from uuid import UUID
 
 import asyncpg
 
+from deployments.auth import address_change
 from deployments.auth.credentials import Credentials
 from deployments.auth.identifiers import email_address, folded
+from deployments.auth.mail_limits import MailLimits
 from deployments.auth.trail import AccountTrail
+from deployments.edge.context import request_id
 from domain.access import Caller
 from domain.audit import AuditEvent
 from domain.errors import Unauthenticated
 from domain.events import EventType
+from domain.mail import MailKind
 from stores.accounts import Account, Accounts, NewAccount
+from stores.addresses import Addresses
+from stores.mail.queue import MailQueue
 from stores.postgres import Postgres
 from stores.refresh_tokens import Sessions
+from stores.totp import SecondFactors
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,30 +47,42 @@ class Profile:
 
     account: Account
     departments: tuple[str, ...]
+    pending_email: str | None
+    mfa_enabled: bool
 
 
 class AccountService:
     """`verified`: whether addresses count as verified without mail (the local profile)."""
 
     def __init__(
-        self, db: Postgres, *, credentials: Credentials, trail: AccountTrail, verified: bool
+        self,
+        db: Postgres,
+        *,
+        credentials: Credentials,
+        trail: AccountTrail,
+        limits: MailLimits,
+        verified: bool,
     ) -> None:
         self._db = db
         self._credentials = credentials
         self._trail = trail
+        self._limits = limits
         self._verified = verified
 
     async def register(self, wish: Registration) -> None:
         """Make an account that is active as a patient; the role asked for waits for approval.
 
-        Says nothing about whether the address or the name was free. Raises `Invalid`.
+        Whether the address or the name was free is said in a mail alone, to that address. Raises `Invalid`.
         """
         new = await self._new_account(wish)
+        may_mail = await self._limits.take(new.email_key)
         async with self._db.transaction() as connection:
             added = await Accounts(connection).add(new)
             if added:
                 data = {"outcome": "success", "requested_role": new.requested_role}
                 await self._trail.event(connection, EventType.USER_REGISTERED, new.id, data)
+            if may_mail:
+                await self._answer(connection, new, added=added)
             await self._trail.record(
                 connection,
                 AuditEvent.REGISTERED,
@@ -81,32 +100,38 @@ class AccountService:
     async def update_profile(
         self, caller: Caller, changes: Mapping[str, str | None], current_password: str | None
     ) -> Profile:
-        """Change what is given; an address with the password. Raises `Invalid`, `Conflict`, `TooMany`."""
+        """Change what is given. Another address needs the password, and waits for its mailed link.
+
+        Raises `Invalid`, `Conflict` (the user name is taken), `TooMany`.
+        """
         user = UUID(caller.user_id)
         columns = _columns(changes)
-        if "email" in columns:
-            await self._credentials.confirm(user, current_password)
+        email = changes.get("email")
+        new = email_address(email) if email else None
+        if new:
+            await self._credentials.confirm(user, current_password, session=caller.session_id)
+            await self._limits.insist(new.key)
         async with self._db.transaction() as connection:
             before = (await _profile(connection, user)).account
-            changed = sorted(name for name in changes if columns[name] != getattr(before, name))
+            changed = [name for name in changes if name in columns and columns[name] != getattr(before, name)]
             if changed:
                 await Accounts(connection).update(user, columns)
-            if "email" in changed and not self._verified:
-                await Accounts(connection).unverify(user)
+            if new and await address_change.wish(connection, user, new):
+                changed.append("pending_email")
             await self._trail.record(
                 connection,
                 AuditEvent.ACCOUNT_UPDATED,
                 user=user,
                 role=caller.role,
                 session=caller.session_id,
-                reason=",".join(changed),
+                reason=",".join(sorted(changed)),
             )
             return await _profile(connection, user)
 
     async def change_password(self, caller: Caller, current: str, new: str) -> None:
-        """Set another password and end every other session. Raises `Invalid`, `TooMany`."""
+        """Set another password, end every other session, and mail the owner. Raises `Invalid`, `TooMany`."""
         user = UUID(caller.user_id)
-        account = await self._credentials.confirm(user, current)
+        account = await self._credentials.confirm(user, current, session=caller.session_id)
         hashed = await self._credentials.hash_new(
             "new_password", new, username=account.username, email=folded(account.email)
         )
@@ -114,6 +139,10 @@ class AccountService:
             await Accounts(connection).set_password(user, hashed)
             kept = UUID(caller.session_id) if caller.session_id else None
             await Sessions(connection).end_others(user, kept, "password_changed")
+            await Addresses(connection).wish(
+                user, None, None
+            )  # wished for by whoever knew the former password
+            await MailQueue.add(connection, user, MailKind.PASSWORD_CHANGED, request_id=request_id())
             await self._trail.record(
                 connection,
                 AuditEvent.PASSWORD_CHANGED,
@@ -121,6 +150,20 @@ class AccountService:
                 role=caller.role,
                 session=caller.session_id,
             )
+
+    async def _answer(self, connection: asyncpg.Connection, new: NewAccount, *, added: bool) -> None:
+        """Tell the address what became of the registration: one mail, whatever that is.
+
+        A second registration of an unproven address gets no link that proves it: the first may have been a
+        stranger's, whose password would count then. A reset does both.
+        """
+        owner = await Accounts(connection).by_email(new.email_key)
+        if added:
+            kind = MailKind.WELCOME if self._verified else MailKind.VERIFY
+        else:
+            kind = MailKind.ALREADY_REGISTERED if owner else MailKind.NAME_TAKEN
+        account, to = (owner.id, None) if owner else (None, new.email)
+        await MailQueue.add(connection, account, kind, address=to, request_id=request_id())
 
     async def _new_account(self, wish: Registration) -> NewAccount:
         mail = email_address(wish.email)
@@ -148,15 +191,15 @@ async def _profile(connection: asyncpg.Connection, user: UUID) -> Profile:
     account = await accounts.by_id(user)
     if account is None:
         raise Unauthenticated("The session has ended. Log in again.")
-    return Profile(account, tuple(await accounts.departments(user)))
+    factor = await SecondFactors(connection).find(user)
+    departments = tuple(await accounts.departments(user))
+    pending = await Addresses(connection).pending(user)
+    return Profile(account, departments, pending, factor is not None and factor.confirmed)
 
 
 def _columns(changes: Mapping[str, str | None]) -> dict[str, str | None]:
-    """The changes as columns: addresses and names with their unique keys."""
-    columns = dict(changes)
+    """The changes as columns, but for the address: the user name with its unique key."""
+    columns = {name: value for name, value in changes.items() if name != "email"}
     if username := columns.get("username"):
         columns["username_key"] = folded(username)
-    if email := columns.get("email"):
-        mail = email_address(email)
-        columns |= {"email": mail.stored, "email_key": mail.key}
     return columns

@@ -12,7 +12,11 @@ from config.secrets import SecretStore
 from config.settings import Settings
 from deployments.auth.credentials import Credentials
 from deployments.auth.hashing import PasswordHasher
+from deployments.auth.mail_limits import MailLimits
+from deployments.auth.second_factor import SecondFactor
+from deployments.auth.session_start import SessionStarter
 from deployments.auth.throttle import LoginThrottle
+from deployments.auth.tokens import TokenIssuer
 from deployments.auth.trail import AccountTrail
 from deployments.edge.environment import Edge
 from stores.postgres import Postgres
@@ -29,7 +33,10 @@ class Shared:
     hasher: PasswordHasher
     trail: AccountTrail
     throttle: LoginThrottle
+    mail_limits: MailLimits
     credentials: Credentials
+    starter: SessionStarter
+    factor: SecondFactor
 
     @classmethod
     def of(cls, settings: Settings, secrets: SecretStore, edge: Edge) -> Shared:
@@ -37,15 +44,26 @@ class Shared:
         hasher = PasswordHasher(settings.auth)
         trail = AccountTrail(edge.audit)
         throttle = LoginThrottle(edge.limiter, secrets, settings.auth.login)
+        mail_limits = MailLimits(edge.limiter, secrets, settings.auth.login)
+        factor = SecondFactor(edge.keys)
         credentials = Credentials(
             db,
             rules=settings.auth.password,
             hasher=hasher,
             throttle=throttle,
             trail=trail,
+            factor=factor,
             known_address=timedelta(days=settings.auth.login.known_address_days),
         )
-        return cls(settings, secrets, edge, db, hasher, trail, throttle, credentials)
+        starter = SessionStarter(
+            TokenIssuer(edge.keys, settings),
+            trail,
+            session_seconds=settings.auth.session_seconds,
+            mfa_roles=settings.auth.mfa_required_roles,
+        )
+        return cls(
+            settings, secrets, edge, db, hasher, trail, throttle, mail_limits, credentials, starter, factor
+        )
 
     async def close(self) -> None:
         self.hasher.close()

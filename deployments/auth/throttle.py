@@ -1,8 +1,8 @@
-"""Against guessing: wrong passwords are counted by the submitted identifier, by address, and all together.
+"""Against guessing: attempts are counted by the submitted identifier, by address, and all together.
 
-An attempt is counted against its identifier before the password is looked at, so that parallel attempts
-cannot slip through; a right password starts that window anew. Nothing locks for ever, and from an address
-that the account's owner has used lately the owner has a window of their own.
+An attempt is counted before the password is looked at, so that parallel attempts cannot slip through; a complete
+login starts the windows anew. Nothing locks for ever, and nobody can keep an owner out: from an address that the
+owner has used lately only the identifier's window at that address counts, whatever others do elsewhere.
 """
 
 from __future__ import annotations
@@ -16,10 +16,21 @@ from config.account_settings import LoginSettings
 from config.secrets import SecretStore
 from deployments.edge.cursors import KEY
 from domain.errors import TooMany
-from stores.ports import RateLimiter
+from stores.ports import Allowance, RateLimiter
 
 LONGEST_PENALTY_SECONDS = 900
 REMEMBERED_REFUSALS = 64
+EVERYBODY = "login:everybody"
+
+
+class Throttled(TooMany):
+    """Too many attempts. `first`: no other was refused for the same cause in this window."""
+
+    code = "auth.throttled"
+
+    def __init__(self, seconds: int, *, first: bool) -> None:
+        super().__init__(f"Too many attempts. Try again in {seconds} s.", retry_after=seconds)
+        self.first = first
 
 
 class LoginThrottle:
@@ -31,56 +42,84 @@ class LoginThrottle:
         self._key = hashlib.sha256(b"identifier:" + secrets.ensure(KEY).get_secret_value().encode()).digest()
 
     async def admit(self, identifier: str, address: str, known: Callable[[], Awaitable[bool]]) -> None:
-        """Count an attempt; raises `TooMany` with a wait that grows with every refused one.
+        """Count an attempt; raises `Throttled` with a wait that grows with every refused one.
 
         `known` says whether the account's owner has logged in from this address lately.
         """
-        limits = self._limits
-        for key, limit in (
-            (f"login:address:{address}", limits.address_attempts),
-            ("login:everybody", limits.everybody_attempts),
-        ):
-            allowance = await self._limiter.peek(key, limit=limit, seconds=limits.window_seconds)
-            if not allowance.allowed:
-                raise await self._refusal(key, allowance.reset_seconds)
-        key = self._identifier(identifier)
-        allowance = await self._limiter.take(
-            key, limit=limits.identifier_attempts, seconds=limits.window_seconds
-        )
-        if not allowance.allowed and await known():
-            own = self._identifier(identifier, address)
-            allowance = await self._limiter.take(
-                own, limit=limits.identifier_attempts, seconds=limits.window_seconds
-            )
+        attempts = self._limits.identifier_attempts
+        own = await self._take(await self._own(identifier, address), attempts)
+        if not own.allowed:
+            raise await self._refusal(self._identifier(identifier), own.reset_seconds)
+        key, allowance = await self._shared(identifier, address)
+        if not allowance.allowed and not await known():
+            raise await self._refusal(key, allowance.reset_seconds)
+
+    async def admit_session(self, session: str) -> None:
+        """Count a password or code asked for again in a session: a window that nobody outside can use up."""
+        key = f"login:session:{session}"
+        allowance = await self._take(key, self._limits.session_attempts)
         if not allowance.allowed:
             raise await self._refusal(key, allowance.reset_seconds)
 
     async def failed(self, address: str) -> None:
-        """The password was wrong."""
-        limits = self._limits
-        await self._limiter.take(
-            f"login:address:{address}", limit=limits.address_attempts, seconds=limits.window_seconds
-        )
-        await self._limiter.take(
-            "login:everybody", limit=limits.everybody_attempts, seconds=limits.window_seconds
-        )
+        """The password or the code was wrong."""
+        await self._take(f"login:address:{address}", self._limits.address_attempts)
+        await self._take(EVERYBODY, self._limits.everybody_attempts)
 
     async def succeeded(self, identifier: str, address: str) -> None:
-        """The password was right: the identifier's windows start anew."""
-        for key in (self._identifier(identifier), self._identifier(identifier, address)):
-            await self._limiter.forget(
-                key, limit=self._limits.identifier_attempts, seconds=self._limits.window_seconds
-            )
+        """The login is complete: the window at that address starts anew, and that of all unless it is used up.
 
-    async def _refusal(self, key: str, reset_seconds: float) -> TooMany:
-        refused = await self._limiter.take(
-            f"{key}:refused", limit=REMEMBERED_REFUSALS, seconds=self._limits.window_seconds
-        )
-        penalty = min(2 ** (REMEMBERED_REFUSALS - 1 - refused.remaining), LONGEST_PENALTY_SECONDS)
-        seconds = math.ceil(reset_seconds) + penalty
-        return TooMany(
-            f"Too many attempts. Try again in {seconds} s.", code="auth.throttled", retry_after=seconds
-        )
+        So an owner who comes in from a known address gives nobody else another try.
+        """
+        attempts = self._limits.identifier_attempts
+        await self._forget(await self._own(identifier, address), attempts)
+        key = self._identifier(identifier)
+        if (await self._peek(key, attempts)).allowed:
+            await self._forget(key, attempts)
+
+    async def confirmed(self, session: str) -> None:
+        """The session knew the answer: its window starts anew."""
+        await self._forget(f"login:session:{session}", self._limits.session_attempts)
+
+    async def forget(self, identifier: str) -> None:
+        """Start the identifier's window anew: the owner used a mailed link, or an administrator unlocks."""
+        key = self._identifier(identifier)
+        await self._forget(key, self._limits.identifier_attempts)
+        await self._forget(f"{key}:refused", REMEMBERED_REFUSALS)
+        await self._take(f"{key}:epoch", REMEMBERED_REFUSALS)
+
+    async def _shared(self, identifier: str, address: str) -> tuple[str, Allowance]:
+        """The first of the limits that others use up too that is reached, else the identifier's."""
+        limits = self._limits
+        for key, limit in (
+            (f"login:address:{address}", limits.address_attempts),
+            (EVERYBODY, limits.everybody_attempts),
+        ):
+            allowance = await self._peek(key, limit)
+            if not allowance.allowed:
+                return key, allowance
+        key = self._identifier(identifier)
+        return key, await self._take(key, limits.identifier_attempts)
+
+    async def _own(self, identifier: str, address: str) -> str:
+        """The window of one address; another one after `forget`, which does not know the addresses."""
+        epoch = await self._peek(f"{self._identifier(identifier)}:epoch", REMEMBERED_REFUSALS)
+        return self._identifier(f"{identifier}\n{epoch.used}", address)
+
+    async def _peek(self, key: str, limit: int) -> Allowance:
+        return await self._limiter.peek(key, limit=limit, seconds=self._limits.window_seconds)
+
+    async def _take(self, key: str, limit: int) -> Allowance:
+        return await self._limiter.take(key, limit=limit, seconds=self._limits.window_seconds)
+
+    async def _forget(self, key: str, limit: int) -> None:
+        await self._limiter.forget(key, limit=limit, seconds=self._limits.window_seconds)
+
+    async def _refusal(self, key: str, reset_seconds: float) -> Throttled:
+        refused = await self._take(f"{key}:refused", REMEMBERED_REFUSALS)
+        penalty = min(2 ** min(max(0, refused.used - 1), 10), LONGEST_PENALTY_SECONDS)
+        told = await self._take(f"{key}:told", 1)
+        return Throttled(math.ceil(reset_seconds) + penalty, first=told.allowed)
 
     def _identifier(self, identifier: str, address: str = "") -> str:
         return (

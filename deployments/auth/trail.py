@@ -42,15 +42,21 @@ class AccountTrail:
         reason: str | None = None,
         about: UUID | None = None,
         names: Mapping[str, str] | None = None,
+        patient: str | None = None,
+        platform: str | None = None,
     ) -> None:
-        """`user` acted (None: somebody unknown), possibly on the account of `about`."""
+        """`user` acted, possibly on the account of `about`. Without one, somebody unknown did, or `platform`.
+
+        `platform` is `operator` (the command line on the server) or `system`.
+        """
         entry = AuditEntry(
             action=action,
             event=event,
             outcome=outcome,
-            actor=f"user:{user}" if user else "anonymous",
+            actor=f"user:{user}" if user else platform or "anonymous",
             role=role,
             on_behalf_of=f"user:{about}" if about else None,
+            patient=patient,
             reason=reason,
             address=address() or None,
             request_id=request_id(),

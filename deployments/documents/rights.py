@@ -22,7 +22,7 @@ class Rights:
 
     def reach(self, caller: Caller) -> Reach:
         """Which documents the caller's lists show."""
-        follows = self._policy.allows(caller.role, FOR_OTHERS)
+        follows = self._for_others(caller)
         return Reach(self._principals(caller), UUID(caller.user_id) if follows else None)
 
     def reads(self, caller: Caller, document: Document) -> bool:
@@ -31,7 +31,7 @@ class Rights:
 
     def sees(self, caller: Caller, document: Document) -> bool:
         """Metadata and status: also those who uploaded it for somebody else."""
-        follows = self._policy.allows(caller.role, FOR_OTHERS) and str(document.uploaded_by) == caller.user_id
+        follows = self._for_others(caller) and str(document.uploaded_by) == caller.user_id
         return follows or self.reads(caller, document)
 
     def knows(self, caller: Caller, document: Document) -> bool:
@@ -49,8 +49,11 @@ class Rights:
         if caller.role == "patient" and named is not None and f"self:{named}" not in caller.principals:
             raise Forbidden("You may upload only to your own record. Leave out `patient`, or name your own.")
         for_other = parameters.owner_id not in (None, UUID(caller.user_id))
-        if for_other and not self._policy.allows(caller.role, FOR_OTHERS):
+        if for_other and not self._for_others(caller):
             raise Forbidden("You may not upload for somebody else. Leave out `owner_id`.")
+
+    def _for_others(self, caller: Caller) -> bool:
+        return caller.granted(FOR_OTHERS) and self._policy.allows(caller.role, FOR_OTHERS)
 
     def check_version(self, caller: Caller, document: Document) -> None:
         """Raises `Forbidden` unless the caller may replace the document's content."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import TypeVar
 from uuid import UUID
 
+import structlog
+
 from deployments.documents import events
+from deployments.documents.artefacts import Artefact, mentions_of, opened, page_of
 from deployments.documents.lookup import DocumentLookup, missing
 from deployments.documents.schemas import Deletion, Entity, PageText
 from domain.access import Access, Caller, Sensitivity
@@ -16,14 +18,13 @@ from domain.audit import AuditEvent
 from domain.errors import Conflict, NotFound
 from domain.jobs import Stage
 from domain.lifecycle import Happening, step
-from domain.text import Annotation, Extraction
-from models.artefacts import load_annotation, load_extraction
+from models.artefacts import ArtefactFormat
 from stores.document_lists import DocumentLists, ListFilters, Order
 from stores.documents import Document, DocumentStore
 from stores.outbox import publish, publish_audit
 from stores.ports import AuditLog, BlobStore
 
-Artefact = TypeVar("Artefact", Extraction, Annotation)
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,10 @@ class DocumentService:
             self._lookup.rights.reach(caller), filters, order=order, after=after, limit=limit + 1
         )
         entry = events.entry(caller, "R", AuditEvent.DOCUMENT_LIST)
-        shown = tuple(document.id for document in documents[:limit])
-        await self._audit.record(replace(entry, patient=filters.patient, document_ids=shown))
+        shown = documents[:limit]
+        patients = dict.fromkeys(one.metadata.patient for one in shown if one.metadata.patient)
+        entry = replace(entry, patient=filters.patient, patients=tuple(patients))
+        await self._audit.record(replace(entry, document_ids=tuple(one.id for one in shown)))
         return documents
 
     async def download(self, caller: Caller, document_id: UUID) -> Download:
@@ -83,17 +86,17 @@ class DocumentService:
     async def page_text(self, caller: Caller, document_id: UUID, number: int) -> PageText:
         """The stored text of one page; raises `Conflict` while there is none yet."""
         document = await self._lookup.readable(caller, document_id, AuditEvent.DOCUMENT_TEXT)
-        extraction = await self._artefact(document, Stage.EXTRACT, load_extraction)
-        page = next((page for page in extraction.pages if page.number == number), None)
+        async with self._artefact(document, Stage.EXTRACT, "extraction") as extraction:
+            page = await page_of(extraction, number)
         if page is None:
-            raise NotFound(f"The document has {len(extraction.pages)} pages.", code="document.page_not_found")
+            raise NotFound(f"The document has {extraction.pages} pages.", code="document.page_not_found")
         await self._record_read(caller, AuditEvent.DOCUMENT_TEXT, document)
         return PageText(
             document_id=document.id,
             version=document.version,
             page=number,
-            pages=len(extraction.pages),
-            readable=number not in extraction.unreadable_pages,
+            pages=extraction.pages,
+            readable=page.readable,
             text=page.text,
         )
 
@@ -102,11 +105,10 @@ class DocumentService:
     ) -> tuple[list[Entity], int]:
         """Mentions in the order of the text, `limit` from the `start`-th on; and how many there are."""
         document = await self._lookup.readable(caller, document_id, AuditEvent.DOCUMENT_ENTITIES)
-        annotation = await self._artefact(document, Stage.ANNOTATE, load_annotation)
-        wanted = [mention for mention in annotation.mentions if page in (None, mention.page)]
-        wanted.sort(key=lambda mention: (mention.page, mention.start, mention.end))
+        async with self._artefact(document, Stage.ANNOTATE, "annotation") as annotation:
+            found, total = await mentions_of(annotation, page, start=start, limit=limit)
         await self._record_read(caller, AuditEvent.DOCUMENT_ENTITIES, document)
-        return [Entity.of(mention) for mention in wanted[start : start + limit]], len(wanted)
+        return [Entity.of(mention) for mention in found], total
 
     async def delete(self, caller: Caller, document_id: UUID, *, reason: str | None = None) -> Deletion:
         """Hide the document from everybody now; its traces are removed behind that.
@@ -163,16 +165,23 @@ class DocumentService:
             await publish_audit(connection, self._audit.seal(entry))
         return changed
 
-    async def _artefact(
-        self, document: Document, stage: Stage, load: Callable[[bytes], Artefact]
-    ) -> Artefact:
+    @asynccontextmanager
+    async def _artefact(self, document: Document, stage: Stage, kind: str) -> AsyncIterator[Artefact]:
+        """The stage's result; raises `Conflict` when there is none yet, or none that can be read."""
         key = document.artefacts.get(stage)
         if key is None:
             raise Conflict(
                 "The document has not been read yet. Its status says how far it is.",
                 code="document.not_ready",
             )
-        return await asyncio.to_thread(load, await self._blobs.read(key))
+        try:
+            yield await opened(self._blobs, key, kind)
+        except (ArtefactFormat, NotFound) as error:
+            log.warning("artefact_damaged", stage=stage, document_id=str(document.id), exc_info=error)
+            raise Conflict(
+                "What was read of the document is not there at the moment. Tell an administrator.",
+                code="document.not_ready",
+            ) from error
 
     async def _record_read(self, caller: Caller, event: AuditEvent, document: Document) -> None:
         await self._audit.record(events.entry(caller, "R", event, document))

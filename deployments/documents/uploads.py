@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -154,7 +155,8 @@ class Uploads:
                     )
             return accepted
         finally:
-            await self._blobs.delete(arrived.blob.key)
+            with suppress(Unavailable):  # the sweep takes what stays
+                await self._blobs.delete(arrived.blob.key)
 
     async def _receive(self, chunks: AsyncIterator[bytes]) -> Arrived:
         head = bytearray()

@@ -20,6 +20,7 @@ from deployments.edge.environment import Edge, close_edge
 from deployments.edge.headers import SecurityHeaders
 from deployments.edge.identity import RequestIdentity
 from deployments.edge.input_checks import BodyLimit
+from deployments.edge.key_authentication import KeyAuthentication
 from deployments.edge.rate_limit import RateLimit
 from deployments.edge.route_table import SCOPE_KEY, RouteTable
 
@@ -94,7 +95,15 @@ def stack(edge: Edge, table: RouteTable) -> list[Middleware]:
             request_seconds=http.request_timeout_seconds,
             transfer_seconds=http.transfer_timeout_seconds,
         ),
-        Middleware(Authentication, tokens=edge.tokens, sessions=edge.sessions, policy=edge.policy),
+        Middleware(
+            Authentication,
+            tokens=edge.tokens,
+            sessions=edge.sessions,
+            activity=edge.activity,
+            idle_seconds=edge.settings.auth.idle_seconds,
+            keys=KeyAuthentication(edge.api_keys, edge.limiter, edge.policy),
+            policy=edge.policy,
+        ),
         Middleware(RateLimit, limiter=edge.limiter, per_minute=http.rate_limit_per_minute),
         Middleware(Admission, policy=edge.policy, audit=edge.audit),
     ]

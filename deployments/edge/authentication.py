@@ -8,7 +8,8 @@ In a route:
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import Request, Security
@@ -16,6 +17,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from config.account_settings import Role
 from config.policy import AccessPolicy
 from deployments.edge.context import address, request_id
 from deployments.edge.input_checks import (
@@ -26,13 +28,17 @@ from deployments.edge.input_checks import (
     read_body,
     replay,
 )
+from deployments.edge.key_authentication import KeyAuthentication, is_key
 from deployments.edge.route_table import RouteFacts, facts_of
 from deployments.edge.token_verifier import TokenVerifier
 from domain.access import Caller, counting
 from domain.audit import AuditEvent
 from domain.errors import Forbidden, MedsearchError, Unauthenticated
 from domain.tokens import TokenRefused
-from stores.ports import AuditEntry, AuditLog, SessionDirectory
+from stores.ports import AuditEntry, AuditLog, SessionActivity, SessionDirectory
+
+OWN = "profile.self"
+"""All that a restricted session may do."""
 
 CALLER = "medsearch.caller"
 FAILURE = "medsearch.authentication_failure"
@@ -40,7 +46,7 @@ BEARER = HTTPBearer(
     auto_error=False,
     scheme_name="bearer",
     bearerFormat="JWT",
-    description="An access token of `POST /api/v1/auth/login`.",
+    description="An access token of `POST /api/v1/auth/login`, or an API key (`ms_…`).",
 )
 
 
@@ -75,15 +81,26 @@ def authenticated(scope: Scope) -> Caller:
 
 
 class Authentication:
-    """Turns the bearer token into a `Caller` by the token's signature and the published session state.
+    """Turns the bearer token into a `Caller`: by its signature and the published session state, or as an API key.
 
     Of the account's principals those count that the policy names for its role. A failure is kept, and raised only where somebody must be known: public routes do not look at tokens.
     """
 
     def __init__(
-        self, app: ASGIApp, *, tokens: TokenVerifier, sessions: SessionDirectory, policy: AccessPolicy
+        self,
+        app: ASGIApp,
+        *,
+        tokens: TokenVerifier,
+        sessions: SessionDirectory,
+        activity: SessionActivity,
+        idle_seconds: Mapping[Role, int],
+        keys: KeyAuthentication,
+        policy: AccessPolicy,
     ) -> None:
         self.app = app
+        self._activity = activity
+        self._idle = {str(role): seconds for role, seconds in idle_seconds.items()}
+        self._keys = keys
         self._tokens = tokens
         self._sessions = sessions
         self._policy = policy
@@ -100,6 +117,8 @@ class Authentication:
         await self.app(scope, receive, send)
 
     async def _caller(self, token: bytes) -> Caller:
+        if is_key(token):
+            return await self._keys.caller(token)
         claims = self._tokens.verify(token)
         state = await self._sessions.lookup(claims.session)
         if state is None or not state.active or claims.token_version < state.token_version:
@@ -108,8 +127,12 @@ class Authentication:
         roles = [p.removeprefix("role:") for p in state.principals if p.startswith("role:")]
         if user not in state.principals or len(roles) != 1:
             raise TokenRefused("subject")
+        issued = datetime.fromtimestamp(claims.issued_at, UTC)
+        idle = self._idle[roles[0]]
+        if not await self._activity.use(claims.session, issued_at=issued, idle_seconds=idle):
+            raise TokenRefused("idle")
         principals = counting(state.principals, self._policy.kinds(roles[0]))
-        return Caller(str(claims.subject), roles[0], principals, str(claims.session))
+        return Caller(str(claims.subject), roles[0], principals, str(claims.session), state.restriction)
 
 
 class Admission:
@@ -135,7 +158,8 @@ class Admission:
 
     async def _authorise(self, scope: Scope, facts: RouteFacts, permission: str) -> None:
         caller = authenticated(scope)
-        if self._policy.allows(caller.role, permission):
+        denial = self._denial(caller, permission)
+        if denial is None:
             return
         await self._audit.record(
             AuditEntry(
@@ -150,7 +174,18 @@ class Admission:
                 session_id=caller.session_id,
             )
         )
-        raise Forbidden(f"The role '{caller.role}' does not have this right ({permission}).")
+        raise denial
+
+    def _denial(self, caller: Caller, permission: str) -> Forbidden | None:
+        if caller.restriction and permission != OWN:
+            return Forbidden(
+                "Set up a second factor first: your role needs one.", code="auth.mfa_setup_required"
+            )
+        if not caller.granted(permission):
+            return Forbidden(f"This key was not made for that ({permission}).", code="access.key_scope")
+        if not self._policy.allows(caller.role, permission):
+            return Forbidden(f"The role '{caller.role}' does not have this right ({permission}).")
+        return None
 
 
 async def _sound_json(scope: Scope, receive: Receive) -> Receive:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.edge.context import address, request_id
-from deployments.edge.problems import from_error, internal_error
+from deployments.edge.problems import from_error, from_framework, internal_error
 from deployments.edge.route_table import Duration, facts_of
 from domain.audit import AuditEvent
 from domain.errors import MedsearchError, Unavailable
@@ -35,7 +37,7 @@ class ProblemBoundary:
         try:
             return await self.app(scope, receive, watched)
         except Exception as error:
-            response = from_error(error) if isinstance(error, MedsearchError) else internal_error(error)
+            response = _answer(error)
             if begun:
                 raise  # the answer is on its way: cutting the connection is all that is left
             return await response(scope, receive, send)
@@ -93,6 +95,16 @@ class RefusalAudit:
                 await send(message)
 
         return await self.app(scope, receive, recorded)
+
+
+def _answer(error: Exception) -> Response:
+    match error:
+        case MedsearchError():
+            return from_error(error)
+        case HTTPException():  # `BodyLimit`, where the body is read before the application has it
+            return from_framework(error)
+        case _:
+            return internal_error(error)
 
 
 def _refusal(event: AuditEvent, scope: Scope) -> AuditEntry:

@@ -16,6 +16,7 @@ class RequestContext:
     request_id: str = ""
     address: str = ""
     arrived_at: datetime = NEVER
+    user_agent: str | None = None
 
 
 CURRENT: ContextVar[RequestContext] = ContextVar("medsearch_request", default=RequestContext())  # noqa: B039 - frozen
@@ -29,6 +30,11 @@ def request_id() -> str:
 def address() -> str:
     """The sender's network address; forwarded-for headers count only from trusted proxies. May be empty."""
     return CURRENT.get().address
+
+
+def user_agent() -> str | None:
+    """What the sender says of its program: printable, at most 200 characters; None when it says nothing."""
+    return CURRENT.get().user_agent
 
 
 def arrived_at() -> datetime:

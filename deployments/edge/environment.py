@@ -8,9 +8,11 @@ from config.policy import AccessPolicy
 from config.secrets import SecretStore
 from config.settings import Settings
 from deployments.edge.token_verifier import TokenVerifier
+from stores.activity import RedisSessionActivity
+from stores.api_key_directory import PostgresApiKeyDirectory
 from stores.audit import PostgresAudit
 from stores.keyring import SecretKeys
-from stores.ports import AuditLog, Keys, RateLimiter, SessionDirectory
+from stores.ports import ApiKeyDirectory, AuditLog, Keys, RateLimiter, SessionActivity, SessionDirectory
 from stores.postgres import Postgres
 from stores.rate_limits import WindowRateLimiter
 from stores.sessions import PostgresSessionDirectory
@@ -28,6 +30,8 @@ class Edge:
     limiter: RateLimiter
     tokens: TokenVerifier
     keys: Keys
+    activity: SessionActivity
+    api_keys: ApiKeyDirectory
 
 
 def open_edge(settings: Settings, secrets: SecretStore) -> Edge:
@@ -45,6 +49,10 @@ def open_edge(settings: Settings, secrets: SecretStore) -> Edge:
             settings.jwks_path, issuer=settings.token_issuer, audience=settings.auth.audience
         ),
         keys=SecretKeys.of(settings, secrets),
+        activity=RedisSessionActivity.of(settings, secrets),
+        api_keys=PostgresApiKeyDirectory(
+            Postgres.of(settings, secrets, "auth", "api-key-reader"), settings.auth.session_cache_seconds
+        ),
     )
 
 
@@ -53,3 +61,5 @@ async def close_edge(edge: Edge) -> None:
     await edge.sessions.close()
     await edge.audit.close()
     await edge.limiter.close()
+    await edge.activity.close()
+    await edge.api_keys.close()

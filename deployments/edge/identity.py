@@ -19,6 +19,8 @@ from domain.ids import new_id
 WELL_FORMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
 """An `X-Request-ID` that is taken over; any other is replaced by one of ours."""
 
+LONGEST_USER_AGENT = 200
+
 log = structlog.get_logger("medsearch.http")
 
 
@@ -36,7 +38,9 @@ class RequestIdentity:
         given = headers.get("x-request-id", "")
         request_id = given if WELL_FORMED.fullmatch(given) else str(new_id())
         token = CURRENT.set(
-            RequestContext(request_id, sender(scope, headers, self._trusted), datetime.now(UTC))
+            RequestContext(
+                request_id, sender(scope, headers, self._trusted), datetime.now(UTC), program(headers)
+            )
         )
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
@@ -70,6 +74,12 @@ class RequestIdentity:
             ms=round((time.perf_counter() - started) * 1000, 1),
             user=scope.get("medsearch.user"),
         )
+
+
+def program(headers: Headers) -> str | None:
+    """The User-Agent as one line of text that may be stored and shown."""
+    given = headers.get("user-agent", "")[:LONGEST_USER_AGENT]
+    return " ".join("".join(c if c.isprintable() else " " for c in given).split()) or None
 
 
 def sender(scope: Scope, headers: Headers, trusted: Sequence[IPv4Network | IPv6Network]) -> str:

@@ -97,6 +97,13 @@ def from_error(error: errors.MedsearchError) -> Response:
     return problem(status, error.code, error.message, fields=error.errors, headers=headers)
 
 
+def from_framework(error: HTTPException) -> Response:
+    """The answer to what Starlette, FastAPI or `BodyLimit` raise."""
+    status = error.status_code
+    detail = DETAILS.get(status, error.detail)
+    return problem(status, CODES.get(status, "error"), detail, headers=error.headers)
+
+
 def internal_error(error: Exception) -> Response:
     """500 without detail; the log has the class and the place, under the request id."""
     log.error("unexpected_error", exc_info=error)
@@ -123,9 +130,7 @@ async def _invalid(_: Request, error: RequestValidationError) -> Response:
 
 
 async def _framework(_: Request, error: HTTPException) -> Response:
-    status = error.status_code
-    detail = DETAILS.get(status, error.detail)
-    return problem(status, CODES.get(status, "error"), detail, headers=error.headers)
+    return from_framework(error)
 
 
 def _field(item: Mapping[str, Any]) -> errors.FieldError:

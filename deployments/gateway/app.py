@@ -12,6 +12,7 @@ from config.settings import Settings
 from deployments.edge.application import create_app
 from deployments.edge.environment import Edge, open_edge
 from deployments.gateway.catalogue import merged_openapi, slice_routers
+from deployments.gateway.metadata import server_metadata
 from deployments.gateway.metrics import Gauges, StoreGauges
 from deployments.gateway.pages import Assets
 from deployments.gateway.readiness import StoreChecks
@@ -36,6 +37,7 @@ def build_app(
         gauges=measured,
         openapi=merged_openapi([*(slice_routers() if routers is None else routers), router]),
         key_file=settings.jwks_path,
+        issuer=server_metadata(settings.token_issuer, settings.origin),
         assets=Assets.load(),
     )
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -15,11 +17,13 @@ from config.secrets import SecretStore
 from config.settings import Service, Settings
 from domain.errors import Unavailable
 from stores import outbox
-from stores.job_reports import JobReports
-from stores.postgres import Postgres
-from stores.workers import WorkerStore
+from stores.job_reports import JobReports, QueueStats
+from stores.postgres import Postgres, database
+from stores.workers import Decision, WorkerRow, WorkerStore
 
 WITH_OUTBOX: tuple[Service, ...] = ("auth", "document", "processing", "search")
+
+COUNT_EVERY_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +47,17 @@ class Gauges(Protocol):
 class StoreGauges:
     """Outboxes, job queue, workers. A database that is away is shown as down, the others are measured."""
 
-    def __init__(self, settings: Settings, secrets: SecretStore) -> None:
-        self._databases = {service: Postgres.of(settings, secrets, service) for service in WITH_OUTBOX}
+    def __init__(
+        self, settings: Settings, secrets: SecretStore, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._databases = {
+            service: Postgres(database(settings, service), secrets, size=1) for service in WITH_OUTBOX
+        }
         self._jobs = JobReports(self._databases["processing"])
         self._workers = WorkerStore(self._databases["processing"])
+        self._clock = clock
+        self._indexed = 0
+        self._count_at = float("-inf")
 
     async def collect(self) -> Sequence[Sample]:
         parts = [self._measured(service) for service in self._databases]
@@ -62,7 +73,7 @@ class StoreGauges:
         try:
             samples = [
                 *await self._outbox(service),
-                *(await self._queue() if service == "processing" else []),
+                *(await self._processing() if service == "processing" else []),
             ]
         except Unavailable:
             return [Sample("medsearch_database_up", up, 0, labels)]
@@ -79,32 +90,50 @@ class StoreGauges:
             ),
         ]
 
-    async def _queue(self) -> list[Sample]:
-        stats = await self._jobs.stats()
-        samples = [
-            Sample(
-                "medsearch_jobs",
-                "Unfinished jobs.",
-                group.count,
-                {"status": group.status, "stage": group.stage, "lane": group.lane},
-            )
-            for group in stats.waiting
+    async def _processing(self) -> list[Sample]:
+        """What `GET /api/v1/processing/stats` says."""
+        return [
+            *_queue(await self._jobs.stats(), await self._counted()),
+            *_workers(await self._workers.live()),
+            *_decisions(await self._workers.decisions()),
         ]
-        samples += [
-            Sample(
-                "medsearch_jobs_oldest_seconds", "Age of the oldest unfinished job.", stats.oldest_seconds
-            ),
-            Sample("medsearch_jobs_quarantined", "Jobs in quarantine.", stats.quarantined),
-            Sample("medsearch_processing_paused", "1 while nothing is claimed.", float(stats.paused)),
-        ]
-        counts: dict[tuple[str, str], int] = {}
-        for worker in await self._workers.live():
-            key = (worker.pool, worker.state.value)
-            counts[key] = counts.get(key, 0) + 1
-        return samples + [
-            Sample("medsearch_workers", "Workers.", count, {"pool": pool, "state": state})
-            for (pool, state), count in sorted(counts.items())
-        ]
+
+    async def _counted(self) -> int:
+        """Documents in the index, counted now and then: monitoring asks more often than it is worth."""
+        if self._clock() >= self._count_at:
+            self._indexed = await self._jobs.indexed()
+            self._count_at = self._clock() + COUNT_EVERY_SECONDS
+        return self._indexed
+
+
+def _queue(stats: QueueStats, indexed: int) -> Iterator[Sample]:
+    for group in stats.waiting:
+        labels = {"status": group.status, "stage": group.stage, "lane": group.lane}
+        yield Sample("medsearch_jobs", "Unfinished jobs.", group.count, labels)
+    oldest = stats.oldest_seconds
+    yield Sample("medsearch_jobs_oldest_seconds", "Age of the oldest unfinished job.", oldest)
+    yield Sample("medsearch_jobs_indexed", "Documents in the index.", indexed)
+    yield Sample("medsearch_jobs_rejected", "Jobs that ended with their input's fault.", stats.rejected)
+    yield Sample("medsearch_jobs_quarantined", "Jobs in quarantine.", stats.quarantined)
+    yield Sample("medsearch_processing_paused", "1 while nothing is claimed.", float(stats.paused))
+    if (eta := stats.eta_seconds) is not None:
+        yield Sample("medsearch_processing_eta_seconds", "Until all that waits is done.", eta)
+
+
+def _workers(workers: Sequence[WorkerRow]) -> Iterator[Sample]:
+    counts = Counter((worker.pool, worker.state.value) for worker in workers)
+    for (pool, state), count in sorted(counts.items()):
+        yield Sample("medsearch_workers", "Workers.", count, {"pool": pool, "state": state})
+
+
+def _decisions(newest_first: Sequence[Decision]) -> Iterator[Sample]:
+    """The last one of each pool, with its reason."""
+    last = {decision.pool: decision for decision in reversed(newest_first)}
+    for pool, decision in sorted(last.items()):
+        labels = {"pool": pool, "reason": decision.reason}
+        yield Sample("medsearch_pool_decision", "Workers added or drained last.", decision.delta, labels)
+        decided = decision.decided_at.timestamp()
+        yield Sample("medsearch_pool_decision_timestamp_seconds", "When that was.", decided, {"pool": pool})
 
 
 def exposition(samples: Iterable[Sample]) -> bytes:

@@ -1,10 +1,12 @@
-"""Swagger UI and ReDoc, all of it from here: no foreign host, no script in the page."""
+"""Swagger UI and ReDoc, and the files of all pages, all of it from here: no foreign host, no script in the page."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+
+from deployments.gateway import account_pages
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
@@ -58,6 +60,7 @@ REDOC = """\
 """
 
 MEDIA_TYPES = {
+    **account_pages.MEDIA_TYPES,
     "favicon.png": "image/png",
     "redoc.standalone.js": "text/javascript",
     "swagger-start.js": "text/javascript",
@@ -69,9 +72,10 @@ MEDIA_TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Assets:
-    """The libraries' files in memory, read at the start."""
+    """Files in memory, read at the start: what pages load, and the pages of mailed links."""
 
     content: dict[str, bytes]
+    account: dict[str, str]
 
     @classmethod
     def load(cls) -> Assets:
@@ -80,5 +84,6 @@ class Assets:
         if spec is None or spec.origin is None:
             raise FileNotFoundError("fastapi_offline is not installed")
         folder = Path(spec.origin).parent / "static"
-        packaged = {name: (folder / name).read_bytes() for name in MEDIA_TYPES if name != "swagger-start.js"}
-        return cls({**packaged, "swagger-start.js": START.encode()})
+        own = {"swagger-start.js": START.encode(), **account_pages.files()}
+        packaged = {name: (folder / name).read_bytes() for name in MEDIA_TYPES if name not in own}
+        return cls({**packaged, **own}, account_pages.pages())

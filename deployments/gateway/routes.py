@@ -11,6 +11,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from deployments.edge.authentication import anyone, requires
 from deployments.edge.key_set import read_key_set
 from deployments.edge.route_table import uncounted
+from deployments.gateway import account_pages
+from deployments.gateway.metadata import ServerMetadata
 from deployments.gateway.pages import MEDIA_TYPES, POLICY, REDOC, SWAGGER
 from deployments.gateway.schemas import Health, Readiness
 from deployments.gateway.service import PlatformView
@@ -20,6 +22,7 @@ from domain.errors import NotFound
 router = APIRouter(tags=["platform"])
 PUBLIC = [Depends(anyone)]
 PAGE = {"Content-Security-Policy": POLICY}
+ACCOUNT_PAGE = {"Content-Security-Policy": account_pages.POLICY}
 DAY = {"Cache-Control": "public, max-age=86400"}
 
 
@@ -44,6 +47,14 @@ async def docs() -> HTMLResponse:
 @router.get("/redoc", include_in_schema=False, dependencies=PUBLIC)
 async def redoc() -> HTMLResponse:
     return HTMLResponse(REDOC, headers=PAGE)
+
+
+@router.get("/account/{page}", include_in_schema=False, dependencies=PUBLIC)
+async def account_page(page: str, view: View) -> HTMLResponse:
+    content = view.assets.account.get(page)
+    if content is None:
+        raise NotFound("There is nothing at this address.")
+    return HTMLResponse(content, headers=ACCOUNT_PAGE)
 
 
 @router.get("/static/{name}", include_in_schema=False, dependencies=PUBLIC)
@@ -88,3 +99,9 @@ async def metrics(view: View, caller: Annotated[Caller, Depends(requires("metric
 async def jwks(view: View) -> dict[str, Any]:
     """The public keys that access tokens are signed with (RFC 7517)."""
     return read_key_set(view.key_file)
+
+
+@router.get("/.well-known/oauth-authorization-server", dependencies=PUBLIC)
+async def authorization_server(view: View) -> ServerMetadata:
+    """Who issues access tokens and where their keys are (RFC 8414)."""
+    return view.issuer

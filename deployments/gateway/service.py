@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from deployments.gateway.metadata import ServerMetadata
 from deployments.gateway.metrics import Gauges, exposition
 from deployments.gateway.pages import Assets
 from deployments.gateway.readiness import Check, Finding, examine
@@ -22,12 +23,14 @@ class PlatformView:
         gauges: Gauges,
         openapi: dict[str, Any],
         key_file: Path,
+        issuer: ServerMetadata,
         assets: Assets,
     ) -> None:
         self._checks = checks
         self._gauges = gauges
         self.openapi = openapi
         self.key_file = key_file
+        self.issuer = issuer
         self.assets = assets
 
     async def readiness(self) -> Readiness:

@@ -22,11 +22,11 @@ from stores.ports import SearchIndex
 AFFIRMED, DOUBTFUL, OTHERWISE = 1.0, 0.8, 0.5
 """Factors for a document that affirms the concept; else doubts or remembers it; else denies it and such."""
 
-TIERS: tuple[tuple[float, tuple[AssertionLabel, ...]], ...] = (
-    (AFFIRMED, (AssertionLabel.AFFIRMED,)),
-    (DOUBTFUL, (AssertionLabel.UNCERTAIN, AssertionLabel.HISTORICAL)),
-    (OTHERWISE, (AssertionLabel.NEGATED, AssertionLabel.FAMILY, AssertionLabel.HYPOTHETICAL)),
+LACKING: tuple[tuple[float, tuple[AssertionLabel, ...]], ...] = (
+    (OTHERWISE, (AssertionLabel.AFFIRMED, AssertionLabel.UNCERTAIN, AssertionLabel.HISTORICAL)),
+    (DOUBTFUL, (AssertionLabel.AFFIRMED,)),
 )
+"""The factor of a document that mentions the concept, but nowhere like this; the first that fits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,40 +104,30 @@ class Ranking:
     async def _factors(self, question: Question, documents: Sequence[UUID]) -> dict[UUID, float]:
         """How each document speaks of the concepts that the query names; the least favourable one counts.
 
-        Nothing for documents that mention none, nor when the query itself speaks of negation or the like.
+        Nothing for documents that mention none, nor when the query itself speaks of negation or the like. Two
+        questions to the index, however many concepts there are.
         """
-        if question.parsed.cued or not documents:
+        concepts = question.parsed.concepts
+        if question.parsed.cued or not documents or not concepts:
             return {}
         within = frozenset(documents)
-        groups = await asyncio.gather(
-            *(self._spoken(codes, within, question) for codes in question.parsed.concepts)
-        )
-        factors: dict[UUID, float] = {}
-        for group in groups:
-            for document, factor in group.items():
-                factors[document] = min(factor, factors.get(document, AFFIRMED))
-        return factors
-
-    async def _spoken(
-        self, codes: Sequence[str], within: frozenset[UUID], question: Question
-    ) -> Mapping[UUID, float]:
-        tiers = await asyncio.gather(
+        found = await asyncio.gather(
             *(
-                self._matching(
-                    LexicalQuery((), Filters(entities=(_entity(codes, labels),)), within=within), question
-                )
-                for _, labels in TIERS
+                self._matching(LexicalQuery((), _some_lacks(concepts, labels), within=within), question)
+                for _, labels in LACKING
             )
         )
         factors: dict[UUID, float] = {}
-        for (factor, _), documents in zip(TIERS, tiers, strict=True):
-            for document in documents:
+        for (factor, _), lacking in zip(LACKING, found, strict=True):
+            for document in lacking:
                 factors.setdefault(document, factor)
         return factors
 
 
-def _entity(codes: Sequence[str], labels: tuple[AssertionLabel, ...]) -> EntityFilter:
-    return EntityFilter(codes[0], labels, tuple(codes[1:]))
+def _some_lacks(concepts: Iterable[Sequence[str]], labels: tuple[AssertionLabel, ...]) -> Filters:
+    """One of the concepts (each: codes of one meaning) is mentioned, but never with one of the labels."""
+    lacking = (EntityFilter(codes[0], (), tuple(codes[1:]), without=labels) for codes in concepts)
+    return Filters(any_entity=tuple(lacking))
 
 
 def _legs(results: LegResults) -> tuple[Leg, ...]:

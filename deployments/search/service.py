@@ -134,6 +134,7 @@ def _audit_entry(request: SearchRequest, caller: Caller, hits: list[Hit]) -> Aud
         actor=f"user:{caller.user_id}",
         role=caller.role,
         patient=request.filters.patient,
+        patients=tuple(dict.fromkeys(hit.patient for hit in hits if hit.patient)),
         document_ids=tuple(hit.document_id for hit in hits),
         address=address() or None,
         request_id=request_id(),

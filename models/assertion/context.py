@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from domain.text import (
@@ -25,6 +25,7 @@ from domain.text import (
 )
 from models.analysis import analyse
 from models.assertion.cues import CueTable, Effect, Rule, cue_table
+from models.sections import PageSections
 from models.sentences import split_sentences
 
 VERSION = "1"
@@ -55,6 +56,19 @@ class Scope:
     """The word of the cue that is next to the scope."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """Where its words begin and end, and its scopes."""
+
+    starts: list[int]
+    ends: list[int]
+    scopes: list[Scope]
+
+    @classmethod
+    def of(cls, words: Sequence[Word], scopes: list[Scope]) -> Sentence:
+        return cls([word.start for word in words], [word.end for word in words], scopes)
+
+
 class ContextRules:
     """Assertion by rules; see `cues` for the data."""
 
@@ -67,15 +81,15 @@ class ContextRules:
         """One assertion a mention of the page."""
         sentences = split_sentences(page.text)
         starts = [sentence.start for sentence in sentences]
-        cached: dict[int, tuple[list[Word], list[Scope]]] = {}
+        placed = PageSections(sections)
+        cached: dict[int, Sentence] = {}
         assertions: list[Assertion] = []
         for mention in mentions:
             index = max(0, bisect_right(starts, mention.start) - 1)
             if index not in cached:
                 words = words_of(page.text, sentences[index])
-                cached[index] = words, self.scopes(page.text, words)
-            words, scopes = cached[index]
-            assertions.append(_judged(page, mention, words, scopes, sections))
+                cached[index] = Sentence.of(words, self.scopes(page.text, words))
+            assertions.append(_judged(page, mention, cached[index], placed.at(mention.start)))
         return assertions
 
     def scopes(self, text: str, words: list[Word]) -> list[Scope]:
@@ -148,20 +162,18 @@ def _within_parentheses(words: list[Word], first: int, behind: int) -> int:
     return behind
 
 
-def _judged(
-    page: Page, mention: Mention, words: list[Word], scopes: Iterable[Scope], sections: Sequence[Section]
-) -> Assertion:
-    first = bisect_right([word.end for word in words], mention.start)
-    behind = bisect_left([word.start for word in words], mention.end)
+def _judged(page: Page, mention: Mention, sentence: Sentence, section: Section | None) -> Assertion:
+    first = bisect_right(sentence.ends, mention.start)
+    behind = bisect_left(sentence.starts, mention.end)
     causes: dict[Effect, tuple[int, Cue]] = {}
-    for scope in scopes:
+    for scope in sentence.scopes:
         if scope.first <= first and behind <= scope.behind and not _inside(scope.cue, mention):
             distance = abs(scope.distance_from - first)
             for effect in scope.effects:
                 if effect not in causes or distance < causes[effect][0]:
                     causes[effect] = distance, scope.cue
     reasons: dict[Effect, Cue | None] = {effect: cue for effect, (_, cue) in causes.items()}
-    if prior := _prior(page, mention, sections):
+    if prior := _prior(page, mention, section):
         reasons.setdefault(*prior)
     return _assertion(reasons)
 
@@ -170,8 +182,7 @@ def _inside(cue: Cue, mention: Mention) -> bool:
     return mention.start <= cue.start and cue.end <= mention.end
 
 
-def _prior(page: Page, mention: Mention, sections: Sequence[Section]) -> tuple[Effect, Cue | None] | None:
-    section = next((each for each in sections if each.start <= mention.start < each.end), None)
+def _prior(page: Page, mention: Mention, section: Section | None) -> tuple[Effect, Cue | None] | None:
     if section is None or section.name not in _PRIORS:
         return None
     heading = _HEADING.match(page.text, section.start)

@@ -16,7 +16,11 @@ from models.extraction.detection import HEAD_BYTES, PDF_PARSERS, sniff
 __all__ = ["HEAD_BYTES", "SUPPORTED", "extract", "rejection", "sniff"]
 
 SUPPORTED = ("application/pdf", "text/plain")
-MAX_CHARACTERS = 64 * 1024 * 1024
+MAX_CHARACTERS = 10_000_000
+"""Of a document: some 5,000 full pages. What is behind the parser holds all of its text in memory."""
+
+MAX_PAGE_CHARACTERS = 500_000
+"""Of a page: hundreds of times what fits on paper. What is behind the parser looks at a page as one."""
 
 
 def extract(path: Path, *, max_pages: int, parsers: tuple[str, ...] = PDF_PARSERS) -> Extraction | Failure:
@@ -57,6 +61,8 @@ def _extracted(
 
 
 def _checked(outcome: Extraction | Failure) -> Extraction | Failure:
-    if isinstance(outcome, Extraction) and sum(len(page.text) for page in outcome.pages) > MAX_CHARACTERS:
-        return rejection("too_large")
+    if isinstance(outcome, Extraction):
+        sizes = [len(page.text) for page in outcome.pages]
+        if sum(sizes) > MAX_CHARACTERS or max(sizes, default=0) > MAX_PAGE_CHARACTERS:
+            return rejection("too_large")
     return outcome

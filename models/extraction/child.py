@@ -1,37 +1,23 @@
-"""`python -m models.extraction.child`: opens one untrusted file in a process that may die for it.
+"""Opens one untrusted file in a process that may die for it: what a child of `actors.confinement` runs.
 
-Reads one `exchange.Request` line from standard input and writes the outcome to `output`. Prints nothing. Exit
-code 0 means that the outcome is written whole.
+Whoever imports this module has the parsers loaded, so that the limits which are set after that are all the file's.
 """
 
 from __future__ import annotations
 
-import os
-import sys
-from importlib import import_module
-
 from domain.jobs import Failure
-from models.extraction import extract
+from models.extraction import extract, pdf
 from models.extraction.exchange import Request, dump_outcome
 
+__all__ = ["pdf", "work"]
 
-def main() -> int:
-    # The parsers are loaded before the limits hold, so that these are all the file's.
-    import_module("models.extraction.pdf")
-    request = Request.model_validate_json(sys.stdin.buffer.readline())
-    request.limits.apply()
+
+def work(request: Request) -> None:
+    """Write the outcome of the request whole, or not at all. Prints nothing."""
     try:
         content = dump_outcome(extract(request.path, max_pages=request.max_pages, parsers=request.parsers))
     except MemoryError:
         content = dump_outcome(Failure("out_of_memory", "Reading the file took too much memory."))
-    unfinished = request.output.with_name(request.output.name + ".part")
+    unfinished = request.outcome.with_name(request.outcome.name + ".part")
     unfinished.write_bytes(content)
-    unfinished.replace(request.output)
-    return 0
-
-
-if __name__ == "__main__":
-    code = main()
-    # Parsers may hang or crash while the interpreter takes them down; the outcome is safe already.
-    sys.stdout.flush()
-    os._exit(code)
+    unfinished.replace(request.outcome)

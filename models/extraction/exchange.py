@@ -1,4 +1,4 @@
-"""What the parser child and its parent write to each other: JSON both ways, nothing executable."""
+"""What a parser child, the zygote that forks it and their parent write to each other: JSON, nothing executable."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from models.extraction.detection import PDF_PARSERS
 
 
 class Limits(BaseModel):
-    """What the child allows itself before it touches the file; absent means as inherited."""
+    """What a child is allowed; absent means as inherited. The zygote watches `wall_seconds`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -21,6 +21,7 @@ class Limits(BaseModel):
     cpu_seconds: int | None = Field(default=None, gt=0)
     file_bytes: int | None = Field(default=None, gt=0)
     open_files: int | None = Field(default=None, gt=0)
+    wall_seconds: float | None = Field(default=None, gt=0)
 
     def apply(self) -> None:
         """Set soft and hard limits of this process; never above what it inherited."""
@@ -39,15 +40,29 @@ class Limits(BaseModel):
 
 
 class Request(BaseModel):
-    """One line of JSON on the child's standard input."""
+    """One line of JSON on the zygote's standard input: a file, and the folder that its child may use."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: Path
-    output: Path
+    folder: Path
     max_pages: int = Field(gt=0)
     parsers: tuple[str, ...] = PDF_PARSERS
     limits: Limits = Limits()
+
+    @property
+    def outcome(self) -> Path:
+        """Where the child's answer lies when it ended with exit code 0."""
+        return self.folder / "outcome"
+
+
+class Ended(BaseModel):
+    """One line of JSON on the zygote's standard output: how a child ended (a negative code names a signal)."""
+
+    exit_code: int
+    in_time: bool = True
+    cpu_seconds: float = 0.0
+    peak_bytes: int = 0
 
 
 class _Outcome(BaseModel):

@@ -18,15 +18,23 @@ from stores.ports.audit import (
 )
 from stores.ports.blobs import BlobStore, StoredBlob
 from stores.ports.documents import DocumentDirectory
-from stores.ports.events import EventLog, Subscriber
+from stores.ports.events import EventLog
 from stores.ports.keys import Keys, KeyUnknown, SealBroken, Sealed
 from stores.ports.limits import Allowance, RateLimiter
 from stores.ports.mail import Mail, MailRefused, MailSender
 from stores.ports.search import QueryEncoding, SearchIndex, SearchWindows, Visibility, WriteReport
-from stores.ports.sessions import SessionActivity, SessionDirectory, SessionState
+from stores.ports.sessions import (
+    ApiKeyDirectory,
+    ApiKeyState,
+    SessionActivity,
+    SessionDirectory,
+    SessionState,
+)
 
 __all__ = [
     "Allowance",
+    "ApiKeyDirectory",
+    "ApiKeyState",
     "AuditEntry",
     "AuditFigure",
     "AuditLog",
@@ -55,7 +63,6 @@ __all__ = [
     "SessionDirectory",
     "SessionState",
     "StoredBlob",
-    "Subscriber",
     "Visibility",
     "WriteReport",
 ]

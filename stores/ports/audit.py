@@ -21,7 +21,7 @@ class AuditEntry:
     outcome: str
     """success, denied or failure."""
     actor: str
-    """`user:ID`, or `anonymous`."""
+    """`user:ID`, `anonymous`, or `operator` (the command line on the server)."""
     role: str = ""
     on_behalf_of: str | None = None
     patient: str | None = None

@@ -29,8 +29,8 @@ class BlobStore(Protocol):
 
     async def put(self, key: str, content: bytes) -> StoredBlob: ...
 
-    async def read(self, key: str) -> bytes:
-        """All bytes; raises `NotFound`."""
+    async def read(self, key: str, *, start: int = 0, size: int | None = None) -> bytes:
+        """All bytes, or `size` of them from `start` on (fewer at the end); raises `NotFound`."""
         ...
 
     def stream(self, key: str, *, chunk: int = 256 * 1024) -> AsyncIterator[bytes]: ...
@@ -40,7 +40,10 @@ class BlobStore(Protocol):
         ...
 
     async def delete(self, prefix: str) -> int:
-        """Remove the blob `prefix` or every blob below `prefix/`; returns how many there were."""
+        """Remove the blob `prefix` or every blob below `prefix/`; returns how many there were.
+
+        What cannot be removed is `Unavailable`: when this returns, everything is gone.
+        """
         ...
 
     async def local_path(self, key: str) -> Path:

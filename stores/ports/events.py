@@ -39,16 +39,3 @@ class EventLog(Protocol):
         Whoever subscribes later begins with what is left.
         """
         ...
-
-
-class Subscriber(Protocol):
-    """One reader of the event log. `positions` and `handle` work on the subscriber's own database."""
-
-    name: str
-    topics: tuple[Topic, ...]
-
-    async def positions(self) -> list[Position]: ...
-
-    async def handle(self, batch: Sequence[LoggedEvent]) -> None:
-        """Apply effects, event ids and the new position in one transaction; repeating a batch changes nothing."""
-        ...

@@ -13,6 +13,8 @@ class Allowance:
     allowed: bool
     remaining: int
     reset_seconds: float
+    used: int = 0
+    """How many count now."""
 
 
 class RateLimiter(Protocol):

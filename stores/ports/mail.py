@@ -30,7 +30,10 @@ class MailSender(Protocol):
     """Hands mails over: to an SMTP server, or into a folder where none is set."""
 
     async def send(self, mail: Mail) -> None:
-        """Return when the mail is in other hands; raises `MailRefused`, or `Unavailable` to be tried again."""
+        """Return when the mail is in other hands; raises `MailRefused`, or `Unavailable` to be tried again.
+
+        How long that may take is the caller's to limit.
+        """
         ...
 
     async def close(self) -> None: ...

@@ -57,7 +57,8 @@ class SearchIndex(Protocol):
         """Apply the batch and make it visible: one commit or one refresh. Repeating it changes nothing.
 
         A batch is seen whole or not at all as far as one document is concerned: no reader sees a document's
-        root with another version's passages.
+        root with another version's passages. Raises `Unavailable` (`search.index_missing`), also for an empty
+        batch, when what the generation held is lost; `create` makes it anew.
         """
         ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -25,6 +25,30 @@ class SessionDirectory(Protocol):
     """The published view `auth_db.api.session_state`, cached for at most half a second."""
 
     async def lookup(self, session_id: UUID) -> SessionState | None: ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyState:
+    """What every application must know of an API key before it answers."""
+
+    secret_sha256: bytes = field(repr=False)
+    active: bool
+    scopes: frozenset[str]
+    """Permissions that it was made for; they count as far as the owner's role has them."""
+    principals: frozenset[str]
+    """All of the owner's, as in `SessionState`."""
+
+
+class ApiKeyDirectory(Protocol):
+    """The published view `auth_db.api.api_key_state`, cached for at most half a second."""
+
+    async def lookup(self, prefix: str) -> ApiKeyState | None: ...
+
+    async def used(self, prefix: str) -> None:
+        """Note that the key was used today."""
+        ...
 
     async def close(self) -> None: ...
 

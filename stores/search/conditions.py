@@ -7,7 +7,7 @@ Word fields are scored by BM25; everything else selects without a score.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from domain.search import AccessFilter, Clause, EntityFilter, Filters, LexicalQuery, Occur, StoredPassage
@@ -110,10 +110,9 @@ def selected(filters: Filters) -> list[Condition]:
         )
         if values
     ]
-    found: list[Condition] = [
-        *terms,
-        *(OneOf("concepts", mentioned(e, filters.section)) for e in filters.entities),
-    ]
+    found: list[Condition] = [*terms, *(_mentions(entity, filters.section) for entity in filters.entities)]
+    if filters.any_entity:
+        found.append(Match(should=tuple(_mentions(one, filters.section) for one in filters.any_entity)))
     if filters.date_from or filters.date_to:
         first, last = filters.date_from, filters.date_to
         found.append(Days(first.toordinal() if first else None, last.toordinal() if last else None))
@@ -125,6 +124,14 @@ def mentioned(entity: EntityFilter, sections: Sequence[str] = ()) -> tuple[str, 
     labels = entity.assertions or tuple(AssertionLabel)
     terms = [f"{code}#{label}" for code in (entity.concept, *entity.equivalents) for label in labels]
     return tuple(f"{section}#{term}" for section in sections for term in terms) if sections else tuple(terms)
+
+
+def _mentions(entity: EntityFilter, sections: Sequence[str]) -> Condition:
+    wanted = OneOf("concepts", mentioned(entity, sections))
+    if not entity.without:
+        return wanted
+    unwanted = replace(entity, assertions=entity.without)
+    return Match(filters=(wanted,), must_not=(OneOf("concepts", mentioned(unwanted, sections)),))
 
 
 def passage_words(query: LexicalQuery) -> tuple[Condition, ...]:

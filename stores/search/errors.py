@@ -13,7 +13,7 @@ def not_ready() -> Unavailable:
 
 def lost() -> Unavailable:
     return Unavailable(
-        "The search index is missing. Rebuild it from the stored documents.", code=MISSING, retry_after=30
+        "The search index is lost. Make it again with: medsearch index rebuild", code=MISSING, retry_after=30
     )
 
 

@@ -177,6 +177,7 @@ def _writer(shelf: Shelf, heap_bytes: int) -> tantivy.IndexWriter:
     try:
         return shelf.index.writer(heap_bytes, 1)
     except ValueError as error:
+        shelf.marker()  # says when it is the folder that is gone
         raise Unavailable(
             "Another process writes to the search index.", code="search.index_locked", retry_after=5
         ) from error

@@ -1,4 +1,4 @@
-"""F2, F3 and F19 on the real platform: each kind of actor is hurt inside a named stage, proven by a barrier.
+"""F2, F3, F14 and F19 on the real platform: each kind of actor is hurt inside a named stage, proven by a barrier.
 
 Deadlines are wide (the machine is shared); what is asserted is that the document is done once, from the stage
 where it stood.
@@ -6,7 +6,9 @@ where it stood.
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shutil
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
@@ -230,3 +232,25 @@ async def test_f19_frozen_worker_is_replaced(hospital, stopped):
                 os.kill(pid, signal.SIGCONT)
     await hospital.done_once(document)
     assert await hospital.worker_state(pid) == "died"
+
+
+async def test_f14_a_lost_index_is_said_and_rebuilt_by_one_command(hospital):
+    document = await hospital.upload()
+    await hospital.done_once(document)
+    shutil.rmtree(hospital.platform.settings.index_path)
+
+    async def search() -> httpx.Response:
+        return await hospital.client.post("/api/v1/search", json={"query": "salbutamol", "mode": "lexical"})
+
+    assert (await search()).status_code == 503
+    done = await asyncio.to_thread(hospital.platform.medsearch, "index", "rebuild")
+    assert done.returncode == 0, done.stderr
+
+    async def found() -> bool:
+        answer = await search()
+        return answer.status_code == 200 and str(document) in [
+            hit["document_id"] for hit in answer.json()["hits"]
+        ]
+
+    await until(found, 120)
+    assert set(await hospital.outcomes(document)) == {"indexed"}

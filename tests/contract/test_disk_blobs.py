@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from domain.errors import StorageFull
+from domain.errors import StorageFull, Unavailable
 from stores.blobs import STALE_SECONDS, DiskBlobs
-from tests.contract.conformance.blobs import BlobStoreConformance, pieces
+from tests.contract.conformance.blobs import BlobStoreConformance, gathered, pieces
 
 
 @pytest.fixture
@@ -85,6 +85,45 @@ async def test_the_folder_of_a_deleted_blob_goes_too_while_others_write_there(
 
     await asyncio.gather(*(come_and_go(number) for number in range(8)))
     assert list((tmp_path / "objects").iterdir()) == []
+
+
+async def test_a_disk_that_cannot_be_read_is_away(blobs: DiskBlobs, tmp_path: Path) -> None:
+    (tmp_path / "objects" / "damaged").symlink_to(
+        "/proc/self/mem"
+    )  # its first bytes are an input/output error
+    for read in (blobs.read("damaged"), gathered(blobs, "damaged")):
+        with pytest.raises(Unavailable):
+            await read
+
+
+async def test_no_file_can_be_opened_any_more(blobs: DiskBlobs) -> None:
+    await blobs.put("originals/a/1", b"x")
+    asked = [
+        lambda: blobs.read("originals/a/1"),
+        lambda: gathered(blobs, "originals/a/1"),
+        lambda: blobs.names("originals"),
+        lambda: blobs.delete("originals/a"),
+    ]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    await asyncio.to_thread(int)  # the threads' pool is there
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        for ask in asked:
+            with pytest.raises(Unavailable):
+                await ask()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert await blobs.read("originals/a/1") == b"x"
+
+
+async def test_what_cannot_be_removed_is_not_called_removed(blobs: DiskBlobs, tmp_path: Path) -> None:
+    (tmp_path / "objects" / "originals").mkdir()
+    stuck = tmp_path / "objects" / "originals" / "stuck"
+    stuck.symlink_to("/proc/self/fdinfo")  # nobody can remove these files
+    with pytest.raises(Unavailable):
+        await blobs.delete("originals/stuck")
+    stuck.unlink()
+    assert await blobs.delete("originals/stuck") == 0
 
 
 async def test_keys_lists_what_is_old_enough(blobs: DiskBlobs) -> None:

@@ -47,7 +47,7 @@ async def test_an_append_waits_for_a_slow_one_so_that_no_offset_appears_late(
     await slow.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
     early, late = event(), event()
     await slow.execute(
-        """INSERT INTO event ("offset", topic, id, body) SELECT max("offset") + 1, $1, $2, $3 FROM event""",
+        """INSERT INTO event ("offset", topic, id, body) SELECT coalesce(max("offset"), 0) + 1, $1, $2, $3 FROM event""",
         early.topic.value,
         early.id,
         early.to_cloudevent(),

@@ -23,10 +23,14 @@ ROWS = [
     (State(P, Stage.INDEX), Happening.FINISH, State(Status.INDEXED)),
     *((State(P, stage), Happening.FAIL, State(W, stage)) for stage in Stage),
     *((State(P, stage), Happening.RELEASE, State(Q, stage)) for stage in Stage),
+    (State(P, Stage.ANNOTATE), Happening.REWIND, State(Q, Stage.EXTRACT)),
+    (State(P, Stage.EMBED), Happening.REWIND, State(Q, Stage.ANNOTATE)),
+    (State(P, Stage.INDEX), Happening.REWIND, State(Q, Stage.EMBED)),
     *((State(W, stage), Happening.WAKE, State(Q, stage)) for stage in Stage),
     *((State(P, stage), Happening.REJECT, State(Status.REJECTED)) for stage in Stage),
     *((State(P, stage), Happening.QUARANTINE, State(Status.QUARANTINED, stage)) for stage in Stage),
     *((State(Status.QUARANTINED, stage), Happening.REQUEUE, State(Q, stage)) for stage in Stage),
+    (State(Status.INDEXED), Happening.REINDEX, State(Q, Stage.INDEX)),
     (State(Status.DELETING), Happening.PURGE, State(Status.DELETED)),
 ]
 

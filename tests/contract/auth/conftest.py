@@ -12,7 +12,9 @@ from config.account_settings import AuthSettings, LoginSettings, PasswordSetting
 from config.secrets import SecretStore
 from config.settings import HttpSettings, Settings
 from deployments.auth.app import build_app
+from deployments.documents.app import build_app as build_documents
 from tests.contract.auth.people import Person, client_of
+from tests.contract.auth.staff import Staff
 
 ROOMY = LoginSettings(address_attempts=100_000, everybody_attempts=100_000)
 """Limits of addresses and of all together do not get in the way of tests that share an address."""
@@ -42,3 +44,16 @@ async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 def arrive(client: httpx.AsyncClient) -> Callable[[], Awaitable[Person]]:
     """Somebody new, registered and logged in."""
     return lambda: Person(client).arrive()
+
+
+@pytest.fixture
+def staff(client: httpx.AsyncClient, quick: Settings, secrets: SecretStore) -> Staff:
+    return Staff(client, quick, secrets)
+
+
+@pytest.fixture
+async def documents(quick: Settings, secrets: SecretStore) -> AsyncIterator[httpx.AsyncClient]:
+    """The documents application, on the same accounts and sessions."""
+    application = build_documents(quick, secrets)
+    async with application.router.lifespan_context(application), client_of(application) as client:
+        yield client

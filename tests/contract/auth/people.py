@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,6 +16,7 @@ from config.settings import Settings
 from deployments.auth.provisioning import Provisioning
 from stores.accounts import Accounts
 from stores.postgres import Postgres
+from stores.treatments import Treatments
 
 PASSWORD = "SecurePass123!"
 
@@ -112,3 +114,13 @@ async def on_accounts(settings: Settings, secrets: SecretStore, method: str, *ar
         result = await getattr(Accounts(connection), method)(*arguments)
     await db.close()
     return result
+
+
+async def add_treatment(
+    settings: Settings, secrets: SecretStore, account_id: UUID, patient: str, ends_at: datetime
+) -> UUID:
+    db = Postgres.of(settings, secrets, "auth")
+    async with db.transaction() as connection:
+        relation = await Treatments(connection).add(account_id, patient, ends_at)
+    await db.close()
+    return relation.id

@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator, Sequence
 import httpx
 import pytest
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
 from config.secrets import SecretStore
 from config.settings import Settings
+from deployments.auth.recovery_routes import router as links
 from deployments.auth.routes import router as accounts
 from deployments.gateway.app import build_app
 from deployments.gateway.metrics import Sample
@@ -39,7 +41,7 @@ async def gateway(quick: Settings, secrets: SecretStore, app: FastAPI) -> AsyncI
         yield http
 
 
-@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+@pytest.mark.parametrize("page", ["/docs", "/redoc", "/account/verify", "/account/reset"])
 async def test_pages_load_nothing_from_elsewhere(gateway: httpx.AsyncClient, page: str) -> None:
     answer = await gateway.get(page)
     assert answer.status_code == 200
@@ -52,6 +54,41 @@ async def test_pages_load_nothing_from_elsewhere(gateway: httpx.AsyncClient, pag
         asset = await gateway.get(link)
         assert (asset.status_code, len(asset.content) > 100) == (200, True), link
         assert asset.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("page", ["verify", "reset"])
+async def test_a33_pages_of_mailed_links_take_the_token_from_the_fragment(
+    gateway: httpx.AsyncClient, page: str
+) -> None:
+    answer = await gateway.get(f"/account/{page}")
+    policy = answer.headers["content-security-policy"]
+    assert "unsafe" not in policy
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["cache-control"] == "no-store"
+    assert not re.search(r"<style| style=|<script>", answer.text)
+    script = (await gateway.get("/static/account.js")).text
+    assert "location.hash" in script
+    assert "location.search" not in script
+    calls = re.findall(r'data-call="([^"]+)"', answer.text)
+    assert set(calls) < {route.path for route in links.routes if isinstance(route, APIRoute)}
+    assert len(calls) == 1
+    assert (await gateway.get(f"/account/{page}?token=x")).status_code == 422
+
+
+async def test_there_are_no_other_account_pages(gateway: httpx.AsyncClient) -> None:
+    assert (await gateway.get("/account/other")).status_code == 404
+
+
+async def test_the_issuer_and_its_keys_are_published(gateway: httpx.AsyncClient, quick: Settings) -> None:
+    found = (await gateway.get("/.well-known/oauth-authorization-server")).json()
+    assert found == {
+        "issuer": quick.token_issuer,
+        "jwks_uri": f"{quick.origin}/.well-known/jwks.json",
+        "response_types_supported": [],
+        "grant_types_supported": [],
+        "service_documentation": f"{quick.origin}/docs",
+    }
+    assert (await gateway.get("/.well-known/jwks.json")).json()["keys"]
 
 
 async def test_the_root_leads_to_the_documentation(gateway: httpx.AsyncClient) -> None:

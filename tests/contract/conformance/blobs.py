@@ -38,6 +38,16 @@ class BlobStoreConformance:
         assert await gathered(blobs, "originals/a/1", chunk=100_000) == content
         assert (await blobs.local_path("originals/a/1")).read_bytes() == content
 
+    async def test_a_part_is_read_without_the_rest(self, blobs: BlobStore) -> None:
+        content = bytes(range(256)) * 1000
+        await blobs.put("artefacts/a/1", content)
+        assert await blobs.read("artefacts/a/1", size=3) == content[:3]
+        assert await blobs.read("artefacts/a/1", start=70_000, size=500) == content[70_000:70_500]
+        assert await blobs.read("artefacts/a/1", start=255_990, size=500) == content[255_990:]
+        assert await blobs.read("artefacts/a/1", start=300_000, size=1) == b""
+        assert await blobs.read("artefacts/a/1", start=200_000) == content[200_000:]
+        assert await blobs.read("artefacts/a/1", size=0) == b""
+
     async def test_an_empty_blob_is_a_blob(self, blobs: BlobStore) -> None:
         stored = await blobs.put("originals/empty/1", b"")
         assert stored.size == 0

@@ -211,6 +211,25 @@ class FiltersConformance:
                 {has.id, hasnt.id, mother.id},
             ),
             (Filters(section=("family_history",)), {mother.id}),
+            (Filters(entities=(EntityFilter(code, without=(affirmed,)),)), {hasnt.id, mother.id}),
+            (
+                Filters(any_entity=(EntityFilter(code, (affirmed,)), EntityFilter(ASTHMA.code))),
+                {has.id, mother.id},
+            ),
+            (
+                Filters(any_entity=(EntityFilter(code, without=(affirmed,)), EntityFilter("MESH:D0"))),
+                {hasnt.id, mother.id},
+            ),
+            (
+                Filters(
+                    any_entity=(EntityFilter("MESH:D0", (), (code,), (affirmed, AssertionLabel.FAMILY)),)
+                ),
+                {hasnt.id},
+            ),
+            (
+                Filters(any_entity=(EntityFilter(code, without=(affirmed,)),), section=("impression",)),
+                {hasnt.id},
+            ),
         ):
             assert await found(index, everything(filters)) == expected
 

@@ -31,6 +31,7 @@ from stores.keyring import SecretKeys
 from stores.ports import Allowance, AuditEntry, SessionState
 from stores.postgres import connect, database
 from tests.contract.documents.processed import Processing, processing_of
+from tests.unit.edge.doubles import HeldActivity, HeldKeys
 
 TABLES = (
     "document, document_version, idempotency, outbox, subscription_position, subscription_event, dead_letter"
@@ -191,6 +192,8 @@ async def open_world(settings: Settings, secrets: SecretStore, folder: Path) -> 
         limiter=NoLimit(),
         tokens=TokenVerifier(jwks, issuer="medsearch", audience="medsearch-api"),
         keys=SecretKeys.of(settings, secrets),
+        activity=HeldActivity(),
+        api_keys=HeldKeys(),
     )
     owner = await connect(database(settings, "document", OWNER), secrets)
     trail = await connect(database(settings, "audit", OWNER), secrets)

@@ -11,7 +11,7 @@ from config.secrets import SecretStore
 from config.settings import Settings
 from deployments.documents.service import DocumentService
 from domain.access import Access, Sensitivity
-from domain.errors import NotFound
+from domain.errors import NotFound, Unavailable
 from domain.ids import new_id
 from stores.document_directory import PostgresDocumentDirectory
 from stores.postgres import Postgres
@@ -72,6 +72,26 @@ async def test_a_deleted_document_is_gone_for_everybody_and_its_traces_follow(
     assert world.blobs(f"originals/{document_id}") == []
     (row,) = await world.rows("SELECT * FROM document")
     assert (row["title"], row["filename"], row["patient"], row["access"]) == ("", "", None, [])
+
+
+async def test_a_deletion_is_not_done_before_the_bytes_are_gone(
+    world: World, processing: Processing, settings: Settings
+) -> None:
+    doctor = world.account()
+    document_id = await doctor.uploaded(PDF)
+    await delete(doctor, document_id)
+    originals = settings.blobs_path / "objects" / "originals"
+    stuck, aside = originals / document_id, originals / "aside"
+    stuck.rename(aside)
+    stuck.symlink_to("/proc/self/fdinfo")  # nobody can remove these files, as on a disk that fails
+    with pytest.raises(Unavailable):
+        await processing.end(document_id, 10, "deleted")
+    assert (await doctor.get(document_id, "/status")).json()["status"] == "deleting"
+    stuck.unlink()
+    aside.rename(stuck)
+    await processing.end(document_id, 10, "deleted")
+    assert (await doctor.get(document_id, "/status")).json()["status"] == "deleted"
+    assert world.blobs(f"originals/{document_id}") == []
 
 
 @pytest.mark.parametrize("late", ["stage", "end"])

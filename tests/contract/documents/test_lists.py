@@ -133,6 +133,20 @@ async def test_a_page_behind_a_deleted_document_says_that_the_list_has_changed(w
     assert {item["id"] for item in await walk(doctor, limit=1)} == set(ids[:2])
 
 
+async def test_a_list_is_recorded_with_the_patients_that_it_showed_also_when_they_are_gone(
+    world: World,
+) -> None:
+    doctor = world.account()
+    shown = [
+        await doctor.uploaded(bytes([number]), patient=f"MRN|{number % 2}", title="A letter")
+        for number in range(4)
+    ]
+    assert (await doctor.list(limit=3)).status_code == 200
+    await doctor.client.delete(f"/api/v1/documents/{shown[-1]}")
+    record = (await world.audited("document.list"))[-1]
+    assert (record["patient"], record["patients"]) == (None, ["MRN|1", "MRN|0"])
+
+
 async def test_a_list_is_recorded_with_what_it_showed_and_fails_closed(world: World) -> None:
     doctor = world.account()
     ids = [await doctor.uploaded(bytes([number]), patient="MRN|1") for number in range(3)]

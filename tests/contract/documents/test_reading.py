@@ -100,6 +100,24 @@ async def test_what_was_not_read_yet_is_a_conflict(world: World, path: str) -> N
     assert (answer.status_code, answer.json()["code"]) == (409, "document.not_ready")
 
 
+@pytest.mark.parametrize("path", ["/pages/1/text", "/entities"])
+@pytest.mark.parametrize("lost", [True, False])
+async def test_a_result_that_cannot_be_read_is_a_conflict_and_says_nothing_of_blobs(
+    world: World, processing: Processing, path: str, lost: bool
+) -> None:
+    doctor = world.account()
+    document_id = await doctor.uploaded(PDF)
+    await processing.index(document_id)
+    for stage in ("extract", "annotate"):
+        key = f"artefacts/{document_id}/1/{stage}.1"
+        await processing.blobs.delete(key)
+        if not lost:
+            await processing.blobs.put(key, b"damaged")
+    answer = await doctor.get(document_id, path)
+    assert (answer.status_code, answer.json()["code"]) == (409, "document.not_ready")
+    assert "artefacts" not in answer.text
+
+
 async def test_a_page_that_is_not_there_is_404(world: World, processing: Processing) -> None:
     doctor = world.account()
     document_id = await doctor.uploaded(PDF)

@@ -12,7 +12,7 @@ import pytest
 from config.secrets import SecretStore
 from config.settings import RedisSettings, Settings
 from stores.rate_limits import WindowRateLimiter
-from stores.redis import connection_pool
+from stores.redis import connection_pool, open_redis
 
 
 @pytest.fixture
@@ -76,10 +76,10 @@ async def test_f9_without_redis_limits_are_stricter_and_nothing_opens(
     secrets: SecretStore, tmp_path: Path, key: str
 ) -> None:
     away = WindowRateLimiter.of(Settings(data_dir=tmp_path), secrets)
-    taken = [await away.take(key, limit=4, seconds=60) for _ in range(4)]
+    taken = [await away.take(key, limit=8, seconds=60) for _ in range(4)]
     assert [allowance.allowed for allowance in taken] == [True, True, False, False]
-    await away.forget(key, limit=4, seconds=60)
-    assert (await away.take(key, limit=4, seconds=60)).allowed
+    await away.forget(key, limit=8, seconds=60)
+    assert (await away.take(key, limit=8, seconds=60)).allowed
     await away.close()
 
 
@@ -120,3 +120,29 @@ async def test_f9_a_redis_that_does_not_answer_costs_a_moment_once(
     await limiter.close()
     server.close()
     await server.wait_closed()
+
+
+async def test_f10_an_emptied_redis_opens_nothing_that_this_process_has_let_through(
+    settings: Settings, secrets: SecretStore, limiter: WindowRateLimiter, key: str
+) -> None:
+    for _ in range(3):
+        assert (await limiter.take(key, limit=3, seconds=60)).allowed
+    redis = open_redis(settings, secrets)
+    await redis.flushall()
+    taken = [await limiter.take(key, limit=3, seconds=60) for _ in range(4)]
+    assert not any(allowance.allowed for allowance in taken)
+    await redis.flushall()
+    await redis.aclose()
+    await limiter.forget(key, limit=3, seconds=60)
+    assert (await limiter.take(key, limit=3, seconds=60)).allowed
+
+
+async def test_what_another_process_forgot_counts_once(
+    limiter: WindowRateLimiter, other: WindowRateLimiter, key: str
+) -> None:
+    for _ in range(2):
+        await limiter.take(key, limit=2, seconds=60)
+    await other.forget(key, limit=2, seconds=60)
+    taken = [await limiter.take(key, limit=2, seconds=60) for _ in range(4)]
+    assert [allowance.allowed for allowance in taken] == [True, True, False, False]
+    assert [allowance.used for allowance in taken] == [1, 2, 2, 2]

@@ -15,7 +15,7 @@ from config.settings import Settings
 from domain.errors import Unavailable
 from stores.accounts import Accounts, NewAccount
 from stores.postgres import Postgres
-from stores.refresh_tokens import Session, Sessions, fresh_token
+from stores.refresh_tokens import NewSession, Session, Sessions, fresh_token
 from stores.sessions import CAPACITY, PostgresSessionDirectory
 
 
@@ -39,7 +39,7 @@ async def begun(auth: Postgres, role: str = "doctor") -> Session:
     async with auth.transaction() as connection:
         await Accounts(connection).add(new)
         ends = datetime.now(UTC) + timedelta(hours=1)
-        return await Sessions(connection).start(new.id, token=fresh_token(), expires_at=ends, address="")
+        return await Sessions(connection).start(NewSession(new.id, ends), token=fresh_token())
 
 
 async def end(auth: Postgres, session: Session) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from actors.heart import Heart
+from actors.pulses import LeasePulse
 from config.secrets import SecretStore
 from config.settings import ProcessingSettings, Settings
 from domain.events import Event, EventType
@@ -17,6 +20,7 @@ from stores.intake import Intake
 from stores.job_reports import JobReports
 from stores.jobs import JobStore
 from stores.postgres import Postgres
+from tests.contract.processing.writing import Bench
 
 RULES = ProcessingSettings(
     lease_seconds=30, heartbeat_seconds=0.1, backoff_seconds=(0.05, 0.1, 0.2), poll_seconds=0.05
@@ -110,3 +114,21 @@ def published(processing: Postgres) -> Callable[[], Awaitable[list[dict[str, Any
         return [{"type": row["body"]["type"], **row["body"]["data"]} for row in rows]
 
     return events
+
+
+@pytest.fixture
+async def bench(
+    settings: Settings, secrets: SecretStore, jobs: JobStore, upload: Upload
+) -> AsyncIterator[Bench]:
+    """For tests of the index writer; other modules have benches of their own."""
+    search = Postgres.of(settings, secrets, "search")
+
+    def pulse() -> LeasePulse:
+        own = Postgres.of(settings, secrets, "processing")
+        return LeasePulse(own, JobStore(own, jobs.rules))
+
+    heart = Heart(pulse, seconds=0.1, lease_seconds=5, stuck_seconds=60, on_stuck=lambda: None)
+    heart.start()
+    yield Bench(jobs, search, heart, upload)
+    await asyncio.to_thread(heart.stop)
+    await search.close()

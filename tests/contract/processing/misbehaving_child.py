@@ -9,7 +9,7 @@ import resource
 import signal
 import socket
 import subprocess
-import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,17 @@ def act(order: dict[str, Any]) -> Any:  # noqa: C901 - one case a misdeed
             return subprocess.Popen(["sleep", "600"]).pid
         case {"do": "report"}:
             limits = {name: resource.getrlimit(getattr(resource, name))[0] for name in LIMITS}
-            return {"pid": os.getpid(), "env": dict(os.environ), "cwd": str(Path.cwd()), "limits": limits}
+            return {
+                "pid": os.getpid(),
+                "parent": os.getppid(),
+                "env": dict(os.environ),
+                "cwd": str(Path.cwd()),
+                "temporary": tempfile.gettempdir(),
+                "limits": limits,
+                "open": sorted(
+                    str(one.readlink()) for one in Path("/proc/self/fd").iterdir() if one.is_symlink()
+                ),
+            }
         case {"do": "fail", "code": code, "final": final}:
             return Failure(code, "", final)
         case {"do": "connect", "port": port}:
@@ -62,16 +72,10 @@ def act(order: dict[str, Any]) -> Any:  # noqa: C901 - one case a misdeed
     return None
 
 
-def main() -> None:
-    request = Request.model_validate_json(sys.stdin.buffer.readline())
-    request.limits.apply()
+def work(request: Request) -> None:
     answer = act(json.loads(request.path.read_text()))
     if isinstance(answer, Failure):
-        request.output.write_bytes(dump_outcome(answer))
+        request.outcome.write_bytes(dump_outcome(answer))
         return
     pages = (Page(1, json.dumps([answer, list(request.parsers)])),)
-    request.output.write_bytes(dump_outcome(Extraction("text/plain", pages)))
-
-
-if __name__ == "__main__":
-    main()
+    request.outcome.write_bytes(dump_outcome(Extraction("text/plain", pages)))

@@ -3,99 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 from uuid import UUID
 
 import pytest
 
-from actors.heart import Heart
-from actors.index_writer import IndexWriter, pass_by
-from actors.pulses import LeasePulse
+from actors.stages import failure
 from domain.errors import StorageFull, Unavailable
 from domain.events import EventType
 from domain.jobs import Failure, Lease, Stage
 from domain.lifecycle import Status
 from domain.search import AccessFilter, DeleteDocument, LexicalQuery, PutDocument, UpdateDocument
-from stores.jobs import JobStore
-from stores.postgres import Postgres
-from stores.visibility import PostgresVisibility
-from tests.contract.processing.world import GENERATION, Documents, MemoryIndex, artefacts_of
+from tests.contract.processing.world import GENERATION, artefacts_of
+from tests.contract.processing.writing import WORK, ended, outcomes, told
 from tests.memory_index import MemoryIndex as SearchableIndex
-from tests.unit.actors.doubles import MemoryBlobs, Waker
-
-WORK = (Stage.EXTRACT, Stage.ANNOTATE, Stage.EMBED)
 
 
 class Crash(BaseException):
     """The process is gone: nothing behind this point runs."""
-
-
-class Bench:
-    """Writers around one index; documents are brought to the index stage by hand."""
-
-    def __init__(
-        self, jobs: JobStore, search: Postgres, heart: Heart, upload: Callable[..., Awaitable[UUID]]
-    ) -> None:
-        self.jobs = jobs
-        self.search = search
-        self.heart = heart
-        self.upload = upload
-        self.index = MemoryIndex()
-        self.documents = Documents()
-        self.blobs = MemoryBlobs()
-
-    def writer(self, name: str = "writer", checkpoint=pass_by) -> IndexWriter:
-        return IndexWriter(
-            name,
-            jobs=self.jobs,
-            index=self.index,
-            directory=self.documents,
-            visibility=PostgresVisibility(self.search),
-            blobs=self.blobs,
-            generation=GENERATION,
-            heart=self.heart,
-            waker=Waker(),
-            batch=64,
-            poll_seconds=0.05,
-            away_seconds=0.05,
-            checkpoint=checkpoint,
-        )
-
-    async def ready(self, document_id: UUID | None = None, *, version: int = 1, revision: int = 1) -> UUID:
-        """A document whose stages before the index are done."""
-        document_id = await self.upload(document_id, version=version, revision=revision)
-        self.documents.put(document_id, version=version, revision=revision)
-        [lease] = await self.jobs.claim(WORK, "worker")
-        current: Lease | None = lease
-        for stage in WORK:
-            assert current is not None
-            key = f"artefacts/{document_id}/{version}/{stage}.1"
-            await self.blobs.put(key, artefacts_of(current).get(stage.value, b"text"))
-            current = await self.jobs.complete_stage(current, key, {}, keep=stage is not Stage.EMBED)
-        return document_id
-
-    async def visible(self, document_id: UUID) -> tuple[int, int, bool] | None:
-        async with self.search.connection() as connection:
-            row = await connection.fetchrow("SELECT * FROM visibility WHERE document_id = $1", document_id)
-        return (row["version"], row["revision"], row["deleted"]) if row else None
-
-
-@pytest.fixture
-async def bench(settings, secrets, jobs, upload) -> AsyncIterator[Bench]:
-    search = Postgres.of(settings, secrets, "search")
-
-    def pulse() -> LeasePulse:
-        own = Postgres.of(settings, secrets, "processing")
-        return LeasePulse(own, JobStore(own, jobs.rules))
-
-    heart = Heart(pulse, seconds=0.1, lease_seconds=5, stuck_seconds=60, on_stuck=lambda: None)
-    heart.start()
-    yield Bench(jobs, search, heart, upload)
-    await asyncio.to_thread(heart.stop)
-    await search.close()
 
 
 def crash_at(point: str):
@@ -104,22 +31,6 @@ def crash_at(point: str):
             raise Crash
 
     return checkpoint
-
-
-async def outcomes(published, document: UUID) -> list[str]:
-    return [e["outcome"] for e in await published() if "outcome" in e and e["document_id"] == str(document)]
-
-
-async def told(published, document: UUID, outcome: str) -> None:
-    """Return when the document's end is published."""
-    async with asyncio.timeout(10):
-        while await outcomes(published, document) != [outcome]:  # noqa: ASYNC110 - a query
-            await asyncio.sleep(0.02)
-
-
-async def ended(task: asyncio.Task[Any]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_a_batch_goes_to_index_visibility_and_queue_at_once(bench, published):
@@ -326,6 +237,40 @@ async def test_one_refused_document_does_not_hold_up_its_batch(bench, published,
     assert last["reason_code"] == "index_unavailable"
 
 
+@pytest.mark.parametrize("stage", ["annotate", "embed"])
+@pytest.mark.parametrize("content", [b"nonsense", None])
+async def test_a_result_that_cannot_be_read_is_made_again(bench, published, stage, content):
+    document = await bench.ready()
+    key = f"artefacts/{document}/1/{stage}.1"
+    if content is None:
+        await bench.blobs.delete(key)
+    else:
+        await bench.blobs.put(key, content)
+    assert await bench.writer().write_batch() == 1
+    assert await bench.writer().write_batch() == 0
+    lease = await claimed(bench)
+    assert (lease.stage, set(lease.artefacts)) == (Stage.EMBED, {"extract", "annotate"})
+    if stage == "annotate":  # which the worker finds out
+        await bench.jobs.fail(lease, failure("artefact_damaged"))
+        lease = await claimed(bench)
+        assert (lease.stage, set(lease.artefacts)) == (Stage.ANNOTATE, {"extract"})
+    for step in WORK[WORK.index(lease.stage) :]:
+        key = f"artefacts/{document}/1/{step}.{lease.fence}"
+        await bench.blobs.put(key, artefacts_of(lease)[step])
+        keep = step is not Stage.EMBED
+        lease = await bench.jobs.complete_stage(lease, key, {}, keep=keep) or lease
+    assert await bench.writer().write_batch() == 1
+    assert await outcomes(published, document) == ["indexed"]
+
+
+async def claimed(bench) -> Lease:
+    """The job that waits for a worker; a heartbeat under way may still hold its row."""
+    async with asyncio.timeout(10):
+        while not (leases := await bench.jobs.claim(WORK, "worker")):  # noqa: ASYNC110 - a query
+            await asyncio.sleep(0.02)
+    return leases[0]
+
+
 async def test_vectors_of_another_model_are_refused(bench, published, rules):
     document = await bench.ready()
     writer = bench.writer()
@@ -334,8 +279,8 @@ async def test_vectors_of_another_model_are_refused(bench, published, rules):
     last = (await published())[-1]
     assert (last["document_id"], last["reason_code"], last["status"]) == (
         str(document),
-        "model_failed",
-        "retry_wait",
+        "artefact_damaged",
+        "queued",
     )
     assert bench.index.documents == {}
 

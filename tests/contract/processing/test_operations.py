@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import AsyncIterator, Callable
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ import pytest
 from config.policy import AccessPolicy
 from deployments.edge.environment import Edge
 from deployments.edge.token_verifier import TokenVerifier
+from deployments.gateway.metrics import StoreGauges
 from deployments.processing.app import build_app
 from domain.ids import new_id
 from domain.jobs import Failure, Lane, Stage
@@ -22,6 +24,7 @@ from stores.audit import PostgresAudit
 from stores.keyring import SecretKeys
 from stores.ports import Allowance, SessionState
 from stores.workers import WorkerStore
+from tests.unit.edge.doubles import HeldActivity, HeldKeys
 
 WORK = (Stage.EXTRACT, Stage.ANNOTATE, Stage.EMBED)
 Client = Callable[[str], httpx.AsyncClient]
@@ -70,6 +73,8 @@ async def client(settings, secrets, jobs, tmp_path) -> AsyncIterator[Client]:
         NoLimit(),
         tokens,
         SecretKeys.of(settings, secrets),
+        activity=HeldActivity(),
+        api_keys=HeldKeys(),
     )
     app = build_app(settings, secrets, edge=edge)
     opened: list[httpx.AsyncClient] = []
@@ -160,6 +165,53 @@ async def test_stats_show_backlog_workers_and_decisions(client, jobs, upload, qu
     assert stats["oldest_seconds"] >= 0
     assert [(w["name"], w["state"]) for w in stats["workers"]] == [("default-1", "starting")]
     assert [(d["delta"], d["reason"]) for d in stats["decisions"]] == [(1, "fewer than the minimum")]
+
+
+async def test_metrics_say_the_same_as_the_stats(
+    client, jobs, upload, quarantined, processing, settings, secrets
+):
+    await quarantined()
+    await upload(lane=Lane.BULK)
+    for ending in ("indexed", "indexed", "rejected"):
+        async with processing.transaction() as connection:
+            await connection.execute(
+                """
+                UPDATE job SET status = $2, stage = NULL, started_at = clock_timestamp(),
+                    finished_at = clock_timestamp() WHERE document_id = $1
+                """,
+                *(await upload(), ending),
+            )
+    workers = WorkerStore(jobs.db)
+    await workers.starting("default-1", "default", "r1")
+    for delta, reason in ((1, "fewer than the minimum"), (-1, "1 jobs need 1 workers")):
+        await workers.decided("default", delta, workers=1, backlog=1, reason=reason)
+    now = [0.0]
+    gauges = StoreGauges(settings, secrets, clock=lambda: now[0])
+    stats = (await client("admin").get("/api/v1/processing/stats")).json()
+    found = {
+        (one.name.removeprefix("medsearch_"), *one.labels.values()): one.value
+        for one in await gauges.collect()
+    }
+    assert found["jobs", "queued", "extract", "bulk"] == stats["backlog"] == 1
+    for name in ("indexed", "rejected", "quarantined"):
+        assert found[f"jobs_{name}",] == stats[name] > 0
+    assert found["processing_paused",] == stats["paused"]
+    assert found["processing_eta_seconds",] == pytest.approx(stats["eta_seconds"], rel=0.5)
+    assert found["workers", "default", "starting"] == len(stats["workers"]) == 1
+    last = stats["decisions"][0]
+    assert found["pool_decision", "default", last["reason"]] == last["delta"] == -1
+    assert [key for key in found if key[0] == "pool_decision"] == [
+        ("pool_decision", "default", last["reason"])
+    ]
+    decided = datetime.fromisoformat(last["decided_at"]).timestamp()
+    assert found["pool_decision_timestamp_seconds", "default"] == decided
+    await upload()
+    async with processing.transaction() as connection:
+        await connection.execute("UPDATE job SET status = 'indexed', stage = NULL, finished_at = now()")
+    for after, counted in ((59.0, 2), (60.0, 6)):
+        now[0] = after
+        assert next(o.value for o in await gauges.collect() if o.name == "medsearch_jobs_indexed") == counted
+    await gauges.close()
 
 
 async def test_jobs_are_listed_by_state_with_reasons_and_pages(client, upload, quarantined, jobs):

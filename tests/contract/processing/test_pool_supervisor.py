@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from actors.metrics import NullMeter
 from actors.pool_supervisor import TIDY_EVERY_SECONDS, PoolSupervisor
 from config.settings import PoolSettings
 from domain.events import EventType
@@ -17,6 +16,7 @@ from domain.lifecycle import Status
 from stores.job_reports import JobReports
 from stores.jobs import JobStore
 from stores.workers import WorkerState, WorkerStore
+from tests.unit.actors.doubles import NullMeter
 
 WORK = (Stage.EXTRACT, Stage.ANNOTATE, Stage.EMBED)
 RULE = PoolSettings(
@@ -292,6 +292,31 @@ async def test_decisions_are_kept_and_told(bench, processing):
             "SELECT body FROM outbox WHERE body->>'type' = 'system.scaled'"
         )
     assert body["data"]["reason"] == "fewer than the minimum"
+
+
+async def test_the_start_and_the_end_of_a_worker_are_told_once(bench, processing):
+    supervisor = bench.supervisor()
+    [name] = await bench.turn(supervisor)
+    assert await _told(processing) == []
+    for _ in range(2):
+        await bench.workers.seen(name, pid=1, node="n")
+    await bench.workers.move(name, WorkerState.DRAINING)
+    for _ in range(2):
+        await bench.workers.move(name, WorkerState.STOPPED)
+    assert await _told(processing) == [
+        ("system.started", name, {"component": "worker:default", "reason": "running"}),
+        ("system.stopped", name, {"component": "worker:default", "reason": "stopped"}),
+    ]
+
+
+async def _told(processing: Any) -> list[tuple[str, str, dict[str, Any]]]:
+    async with processing.connection() as connection:
+        rows = await connection.fetch(
+            """
+            SELECT body FROM outbox WHERE body->>'type' IN ('system.started', 'system.stopped') ORDER BY id
+            """
+        )
+    return [(row["body"]["type"], row["body"]["subject"], row["body"]["data"]) for row in rows]
 
 
 async def test_old_rows_are_forgotten(bench, processing):

@@ -18,6 +18,7 @@ import pytest
 
 from actors.parser import FILE_BYTES, OPEN_FILES, SandboxedParser, network_isolation
 from config.settings import ParserSettings
+from domain.errors import Unavailable
 from domain.jobs import Failure
 from domain.text import Extraction
 
@@ -157,6 +158,8 @@ async def test_limits_environment_and_folder_of_the_child(parser, order, scratch
     value, _ = await answer(parser, order("report"))
     assert set(value["env"]) <= {"PATH", "LANG", "TMPDIR", "OMP_NUM_THREADS", "LC_CTYPE"}
     assert Path(value["cwd"]).parent == scratch
+    assert value["temporary"] == value["env"]["TMPDIR"] == value["cwd"]
+    assert value["open"] == ["/dev/null"] * 3
     assert not Path(value["cwd"]).exists()
     assert value["limits"] == {
         "RLIMIT_AS": LIMITS.memory_bytes,
@@ -168,8 +171,61 @@ async def test_limits_environment_and_folder_of_the_child(parser, order, scratch
 
 
 async def test_each_file_gets_a_child_of_its_own(parser, order):
-    pids = [(await answer(parser, order("report")))[0]["pid"] for _ in range(3)]
-    assert len(set(pids)) == 3
+    found = [(await answer(parser, order("report")))[0] for _ in range(3)]
+    assert len({one["pid"] for one in found}) == 3
+    assert len({one["parent"] for one in found}) == 1
+
+
+@pytest.mark.parametrize("do", ["crash", "spin"])
+async def test_who_loads_the_parsers_is_replaced_after_a_child_that_did_not_end_well(parser, order, do):
+    before, _ = await answer(parser, order("report"))
+    await code(parser, order(do))
+    after, _ = await answer(parser, order("report"))
+    assert before["parent"] != after["parent"]
+    assert await gone(before["parent"])
+
+
+async def test_a_killed_zygote_is_followed_by_another(parser, order, tmp_path):
+    value, _ = await answer(parser, order("report"))
+    os.kill(value["parent"], signal.SIGKILL)
+    assert await gone(value["parent"])
+    assert (await answer(parser, order("report")))[0]["pid"]
+    pid_file = tmp_path / "pid"
+    work = asyncio.create_task(code(parser, order("sleep", pid_file=str(pid_file))))
+    child = await started(pid_file)
+    os.kill(int(Path(f"/proc/{child}/stat").read_text().rsplit(")", 1)[1].split()[1]), signal.SIGKILL)
+    assert await work == "parser_crashed"
+    assert await gone(child)
+
+
+async def test_a_frozen_zygote_is_not_waited_for(scratch, order, tmp_path):
+    parser = SandboxedParser(
+        ParserSettings(wall_seconds=0.5), scratch=scratch, module=MISBEHAVING, grace_seconds=0.5
+    )
+    parent = (await answer(parser, order("report")))[0]["parent"]
+    os.kill(parent, signal.SIGSTOP)
+    assert await code(parser, order("report")) == "wall_limit"
+    assert await gone(parent)
+    parser.close()
+
+
+async def test_files_that_come_at_once_do_not_wait_for_each_other(parser, order, tmp_path):
+    pid_file = tmp_path / "pid"
+    slow = asyncio.create_task(code(parser, order("sleep", pid_file=str(pid_file))))
+    child = await started(pid_file)
+    values = [(await answer(parser, order("report")))[0] for _ in range(2)]
+    assert len({value["parent"] for value in values}) == 1
+    os.kill(child, signal.SIGKILL)
+    assert await slow == "parser_crashed"
+    assert (await answer(parser, order("report")))[0]["parent"] == values[0]["parent"]
+
+
+async def test_a_machine_without_room_is_no_fault_of_the_file(parser, order, scratch):
+    scratch.rmdir()
+    with pytest.raises(Unavailable):
+        await parser.parse(order("report"), attempt=1)
+    scratch.mkdir()
+    assert (await answer(parser, order("report")))[0]["pid"]
 
 
 async def test_every_second_attempt_leaves_the_first_parser_out(parser, order):

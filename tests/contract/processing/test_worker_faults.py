@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from actors import composition
 from actors.heart import Heart
 from actors.pulses import LeasePulse, WorkerPulse
 from actors.stage_worker import StageWorker, pass_by
 from domain.jobs import Failure, Lease, Stage
 from domain.lifecycle import Status
+from models.encoders import ModelUnavailable
 from stores import job_rows
 from stores.jobs import JobStore
 from stores.listening import Listener
@@ -135,6 +137,21 @@ async def test_f2_a_killed_worker_costs_one_stage_at_most(bench, upload, reports
     [listed] = await reports.page(statuses=(), document_id=document, after=None, limit=9)
     await until(lambda: _only(bench, set(listed.job.artefacts.values())))
     assert [e["stage"] for e in await published() if e["status"] == "queued"][-1] == "index"
+
+
+async def test_a_worker_whose_models_cannot_be_loaded_ends_without_touching_a_job(
+    settings, secrets, jobs, upload, reports, tmp_path
+):
+    document = await upload()
+    models = settings.models.model_copy(update={"encoder": str(tmp_path)})
+    broken = settings.model_copy(update={"models": models})
+    await WorkerStore(jobs.db).starting("broken", "default", "r")
+    _, running = composition.stage_worker(broken, secrets, "default", "broken")
+    with pytest.raises(ModelUnavailable):
+        await running.run()
+    [listed] = await reports.page(statuses=(), document_id=document, after=None, limit=9)
+    assert (listed.job.state.status, listed.job.fence, listed.job.failures) == (Status.QUEUED, 0, 0)
+    assert [worker.name for worker in await WorkerStore(jobs.db).live()] == ["broken"]
 
 
 async def _only(bench: Bench, keys: set[str]) -> bool:

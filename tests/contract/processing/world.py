@@ -17,6 +17,7 @@ from domain.search import DeleteDocument, Generation, GenerationState, IndexOper
 from domain.text import Annotation, Passage
 from models.artefacts import dump_annotation, dump_vectors
 from stores.ports import WriteReport
+from stores.search.errors import lost
 
 GENERATION = Generation("g1", "encoder@1", 4, "1")
 
@@ -60,11 +61,13 @@ class MemoryIndex:
         self.batches: list[list[IndexOperation]] = []
         self.away = False
         self.full = False
+        self.lost = False
         self.refuses: set[UUID] = set()
 
     async def create(self, generation: Generation) -> None:
         self._reach()
         self.made.setdefault(generation.name, generation)
+        self.lost = False
 
     async def generations(self) -> list[Generation]:
         self._reach()
@@ -77,7 +80,10 @@ class MemoryIndex:
         self._reach()
         if any(_document(operation) in self.refuses for operation in operations):
             raise RuntimeError("partial bulk error")
-        self.batches.append(list(operations))
+        if self.lost:
+            raise lost()
+        if operations:
+            self.batches.append(list(operations))
         for operation in operations:
             if isinstance(operation, DeleteDocument):
                 self.documents.pop(operation.document_id, None)

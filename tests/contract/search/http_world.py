@@ -31,6 +31,7 @@ from stores.postgres import Postgres
 from stores.visibility import PostgresVisibility, Visible
 from tests.contract.documents.conftest import NoLimit, Sessions, SwitchableAudit
 from tests.search_world import GENERATION, WordEncoder
+from tests.unit.edge.doubles import HeldActivity, HeldKeys
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,8 @@ async def open_world(
         NoLimit(),
         tokens,
         SecretKeys.of(settings, secrets),
+        activity=HeldActivity(),
+        api_keys=HeldKeys(),
     )
     encoder = WordEncoder()
     app = build_app(settings, secrets, edge=edge, index=index, encoder=encoder, names=names)

@@ -122,7 +122,7 @@ def test_a21_the_public_key_is_no_shared_secret(form: str) -> None:
         0,
         ["a"],
         {"a": 1},
-        KEY.kid + " ",
+        pytest.param(KEY.kid + " ", id="ours and a blank"),
     ],
 )
 def test_a22_a_key_id_is_only_looked_up(kid: Any) -> None:

@@ -38,10 +38,10 @@ class MemoryQueue:
         return self.jobs[-1]
 
     async def claim(
-        self, stages: Sequence[Stage], holder: str, *, lanes: Sequence[Lane] = (), limit: int = 1
+        self, stages: Sequence[Stage], holder: str, *, lanes: Sequence[Lane] = tuple(Lane), limit: int = 1
     ) -> list[Lease]:
         for job in self.jobs:
-            if job.state.status == "queued" and job.state.stage in stages:
+            if job.state.status == "queued" and job.state.stage in stages and job.lane in lanes:
                 self.asked.append("job")
                 return [self._put(job_life.claimed(job, holder, NOW, 60)).lease]
         self.asked.append("nothing")
@@ -84,10 +84,10 @@ class MemoryBlobs:
         self.content[key] = content
         return StoredBlob(key, "", len(content))
 
-    async def read(self, key: str) -> bytes:
+    async def read(self, key: str, *, start: int = 0, size: int | None = None) -> bytes:
         if key not in self.content:
             raise NotFound("no such blob")
-        return self.content[key]
+        return self.content[key][start:][:size]
 
     async def stream(self, key: str, *, chunk: int = 1024) -> AsyncIterator[bytes]:
         yield await self.read(key)
@@ -141,6 +141,13 @@ class NoPulse:
         return [lease for lease in leases if lease.stage in self.lose]
 
     async def close(self) -> None: ...
+
+
+class NullMeter:
+    """Measures nothing."""
+
+    def gauge(self, name: str, value: float, **tags: str) -> None: ...
+    def count(self, name: str, **tags: str) -> None: ...
 
 
 @contextmanager

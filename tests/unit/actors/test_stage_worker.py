@@ -152,6 +152,44 @@ async def test_drain_finishes_the_stage_at_hand_only(heart):
     assert (job.state.status, job.state.stage, job.attempt) == (Status.QUEUED, Stage.ANNOTATE, 0)
 
 
+async def test_an_online_document_does_not_wait_for_a_bulk_one(heart):
+    bench = Bench(heart)
+    bulk, go_on = bench.queue.add(Lane.BULK), asyncio.Event()
+    answer = bench.runner.run
+
+    async def run(lease: Lease) -> StageResult | Failure:
+        if lease.lane is Lane.BULK:
+            await go_on.wait()
+        return await answer(lease)
+
+    bench.runner.run = run
+    running = asyncio.create_task(bench.worker.run())
+    await eventually(lambda: bench.queue.jobs[0].state.status is Status.PROCESSING)
+    for _ in range(2):
+        bench.queue.add()
+        await eventually(lambda: bench.queue.jobs[-1].state.stage is Stage.INDEX)
+    assert bench.queue.jobs[0].state.stage is Stage.EXTRACT
+    bench.worker.drain()
+    bench.queue.add()
+    go_on.set()
+    await running
+    assert bench.queue.jobs[0].id == bulk.id
+    assert [job.state.stage for job in bench.queue.jobs[::3]] == [Stage.ANNOTATE, Stage.EXTRACT]
+
+
+async def test_a_cancelled_worker_lets_go_of_the_bulk_document(heart):
+    bench = Bench(heart)
+    bench.queue.add(Lane.BULK)
+    bench.runner.hold.clear()
+    running = asyncio.create_task(bench.worker.run())
+    await eventually(lambda: bool(bench.runner.seen))
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    bench.runner.hold.set()
+    await asyncio.sleep(0.01)
+    assert bench.queue.jobs[0].artefacts == {}
+
+
 @pytest.mark.parametrize("trouble", [Unavailable("away"), StorageFull("full")])
 async def test_storage_trouble_is_nobodys_fault(heart, trouble):
     bench = Bench(heart)

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from actors.stages import Stages
+from actors.stages import MAX_MENTIONS, MAX_PASSAGES, StageResult, Stages
 from domain.errors import Unavailable
 from domain.jobs import Failure, Stage
-from domain.text import Annotation, Extraction, Page, Passage
-from models.artefacts import load_annotation, load_extraction, load_vectors
+from domain.text import Annotation, Extraction, Mention, MentionType, Page, Passage
+from models.artefacts import (
+    dump_annotation,
+    dump_extraction,
+    load_annotation,
+    load_extraction,
+    load_vectors,
+)
+from models.extraction import rejection
 from tests.unit.actors.doubles import MemoryBlobs, lease
 
 TEXT = "Kein Fieber. Pneumonia ruled out."
@@ -60,7 +68,11 @@ class Bench:
         self.parser = Parser(outcome or Extraction("text/plain", (Page(1, TEXT),), (), ("w",), "plain@1"))
         self.loaded: list[str] = []
         self.stages = Stages(
-            self.blobs, self.parser, self._loader("annotator", annotator), self._loader("embedder", embedder)
+            self.blobs,
+            self.parser,
+            self._loader("annotator", annotator),
+            self._loader("embedder", embedder),
+            at_once=2,
         )
 
     def _loader(self, name, made):
@@ -106,12 +118,62 @@ async def test_facts_say_what_operators_need_and_no_text():
     assert "Fieber" not in repr([result.facts for result in results])
 
 
-async def test_models_are_loaded_once_and_only_when_needed():
+async def test_a_long_document_is_embedded_with_pauses_in_which_another_one_goes_on():
+    done: list[str] = []
+
+    class Noting(Embedder):
+        def embed(self, texts: list[str]) -> np.ndarray:
+            done.extend(texts)
+            return np.array([[len(text), 0, 1] for text in texts], dtype=np.float32)
+
+    class Annotating(Annotator):
+        def annotate(self, extraction: Extraction) -> Annotation:
+            done.append("annotated")
+            return super().annotate(extraction)
+
+    bench = Bench(annotator=Annotating, embedder=Noting)
+    texts = ["a", "ccc", "eeeee", "bb", "dddd"]
+    passages = tuple(Passage(n, 1, 0, len(text), None, text) for n, text in enumerate(texts))
+    await bench.blobs.put("long", dump_annotation(Annotation((), passages, (), ("rules@1",))))
+    await bench.blobs.put("short", dump_extraction(Extraction("text/plain", (Page(1, TEXT),), (), (), "p@1")))
+    embedded, _ = await asyncio.gather(
+        bench.stages.run(lease(Stage.EMBED, artefacts={"annotate": "long"})),
+        bench.stages.run(lease(Stage.ANNOTATE, artefacts={"extract": "short"})),
+    )
+    assert isinstance(embedded, StageResult)
+    assert [text for text in done if text != "annotated"] == ["eeeee", "dddd", "ccc", "bb", "a"]
+    assert done.index("annotated") < 4
+    vectors = load_vectors(embedded.content, encoder="encoder@1")
+    assert [round(vector[0] / vector[2]) for vector in vectors] == [len(text) for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("stages", "loaded"),
+    [
+        ([Stage.EXTRACT], []),
+        ([Stage.EXTRACT, Stage.ANNOTATE], ["annotator"]),
+        ([Stage.EXTRACT, Stage.ANNOTATE, Stage.EMBED], ["annotator", "embedder"]),
+    ],
+)
+async def test_models_are_loaded_once_before_the_first_document_and_only_those_needed(stages, loaded):
     bench = Bench()
     assert bench.loaded == []
+    await bench.stages.load(stages)
+    assert bench.loaded == loaded
     await bench.run_all()
     await bench.run_all()
     assert bench.loaded == ["annotator", "embedder"]
+
+
+@pytest.mark.parametrize("trouble", [RuntimeError("CUDA error"), ValueError("config"), OSError("no file")])
+async def test_a_model_that_cannot_be_loaded_is_no_documents_failure(trouble):
+    def load():
+        raise trouble
+
+    stages = Stages(MemoryBlobs(), Parser(Failure("x", "")), Annotator, load, at_once=2)
+    await stages.load([Stage.ANNOTATE])
+    with pytest.raises(type(trouble)):
+        await stages.load([Stage.EMBED])
 
 
 async def test_the_parsers_failure_is_the_stages():
@@ -140,11 +202,26 @@ async def test_a_model_that_breaks_is_a_failure_without_the_text(broken, capsys)
     assert "Fieber" not in results[-1].message
 
 
-async def test_a_damaged_artefact_is_a_failure():
+@pytest.mark.parametrize("many", ["passages", "mentions"])
+async def test_too_much_of_anything_is_a_rejection(many):
+    class Talkative(Annotator):
+        def annotate(self, extraction: Extraction) -> Annotation:
+            passages = (Passage(0, 1, 0, 1, None, "x"),) * (MAX_PASSAGES + (many == "passages"))
+            mentions = (Mention(1, 0, 1, "x", MentionType.SIGN),) * (MAX_MENTIONS + (many == "mentions"))
+            return Annotation((), passages, mentions, ())
+
+    results = await Bench(annotator=Talkative).run_all()
+    assert results[-1] == rejection("too_large")
+
+
+@pytest.mark.parametrize("key", ["damaged", "lost"])
+@pytest.mark.parametrize("stage", [Stage.ANNOTATE, Stage.EMBED])
+async def test_a_damaged_or_lost_artefact_is_told_from_a_model_that_breaks(stage, key):
     bench = Bench()
-    await bench.blobs.put("a", b"nonsense")
-    outcome = await bench.stages.run(lease(Stage.ANNOTATE, artefacts={"extract": "a"}))
+    await bench.blobs.put("damaged", b"nonsense")
+    outcome = await bench.stages.run(lease(stage, artefacts={"extract": key, "annotate": key}))
     assert isinstance(outcome, Failure)
+    assert outcome.code == "artefact_damaged"
 
 
 async def test_storage_that_is_away_is_no_failure_of_the_document():

@@ -76,9 +76,11 @@ def test_one_title_for_many_files_is_refused(tmp_path: Path) -> None:
     assert result.exit_code == 2
 
 
-@pytest.mark.parametrize("command", ["login", "logout", "upload", "search", "ingest"])
+@pytest.mark.parametrize(
+    "command", ["login", "logout", "upload", "search", "ingest", "index rebuild", "keys", "mail"]
+)
 def test_every_command_explains_itself(command: str) -> None:
-    result = CliRunner().invoke(app, [command, "--help"])
+    result = CliRunner().invoke(app, [*command.split(), "--help"])
     assert result.exit_code == 0
     assert "Usage: " in result.output
 

@@ -37,11 +37,17 @@ def test_a_sound_platform_has_no_problem(tmp_path: Path) -> None:
         ({"auth": {"verify_email": False}}, "auth.verify_email"),
         ({"auth": {"oidc": {"x": {"issuer": "http://x.example", "client_id": "m"}}}}, "auth.oidc"),
         ({"mail": {}}, "mail.host"),
+        ({"mail": {"host": "smtp.hospital.example", "tls": "none"}}, "mail.tls"),
     ],
 )
 def test_each_open_door_is_named(tmp_path: Path, change: dict[str, Any], said: str) -> None:
     (problem,) = production_problems(Settings(**{**SOUND, **change}), SecretStore(tmp_path))
     assert said in problem
+
+
+def test_a_mail_relay_on_this_machine_needs_no_tls(tmp_path: Path) -> None:
+    relay = {"host": "localhost", "port": 25, "tls": "none"}
+    assert production_problems(Settings(**{**SOUND, "mail": relay}), SecretStore(tmp_path)) == []
 
 
 def test_missing_generated_and_short_secrets_are_named_with_their_place(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -19,7 +20,7 @@ from domain.errors import Unavailable
 from domain.ids import new_id
 from domain.tokens import Claims, SigningKey
 from stores.keyring import SecretKeys
-from stores.ports import Allowance, AuditEntry, SessionState
+from stores.ports import Allowance, ApiKeyState, AuditEntry, SessionState
 
 
 @dataclass
@@ -60,6 +61,45 @@ class HeldAudit:
 
 
 @dataclass
+class HeldActivity:
+    """Sessions are in use unless they are said to be idle."""
+
+    idle: set[UUID] = field(default_factory=set)
+    used: dict[UUID, datetime] = field(default_factory=dict)
+
+    async def use(self, session_id: UUID, *, issued_at: datetime, idle_seconds: int) -> bool:
+        if session_id not in self.idle:
+            self.used[session_id] = datetime.now(UTC)
+        return session_id not in self.idle
+
+    async def last_used(self, session_ids: Collection[UUID]) -> dict[UUID, datetime]:
+        return {one: self.used[one] for one in session_ids if one in self.used}
+
+    async def forget(self, session_id: UUID) -> None:
+        self.used.pop(session_id, None)
+
+    async def close(self) -> None:
+        return None
+
+
+@dataclass
+class HeldKeys:
+    """A directory of API keys one can write in."""
+
+    states: dict[str, ApiKeyState] = field(default_factory=dict)
+    uses: list[str] = field(default_factory=list)
+
+    async def lookup(self, prefix: str) -> ApiKeyState | None:
+        return self.states.get(prefix)
+
+    async def used(self, prefix: str) -> None:
+        self.uses.append(prefix)
+
+    async def close(self) -> None:
+        return None
+
+
+@dataclass
 class CountingLimiter:
     """Windows that never end."""
 
@@ -69,11 +109,13 @@ class CountingLimiter:
         allowance = await self.peek(key, limit=limit, seconds=seconds)
         if allowance.allowed:
             self.counts[key] = self.counts.get(key, 0) + 1
-        return Allowance(allowance.allowed, max(0, allowance.remaining - 1), seconds)
+        return Allowance(
+            allowance.allowed, max(0, allowance.remaining - 1), seconds, limit - allowance.remaining + 1
+        )
 
     async def peek(self, key: str, *, limit: int, seconds: int) -> Allowance:
         left = limit - self.counts.get(key, 0)
-        return Allowance(left > 0, left, seconds)
+        return Allowance(left > 0, left, seconds, limit - left)
 
     async def forget(self, key: str, *, limit: int, seconds: int) -> None:
         self.counts.pop(key, None)
@@ -91,6 +133,8 @@ class Stand:
         self.sessions = HeldSessions()
         self.audit = HeldAudit()
         self.limiter = CountingLimiter()
+        self.activity = HeldActivity()
+        self.api_keys = HeldKeys()
         path = self.settings.jwks_path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"keys": [self.key.public_jwk()]}))
@@ -104,6 +148,8 @@ class Stand:
             limiter=self.limiter,
             tokens=TokenVerifier(path, issuer=self.settings.token_issuer, audience=auth.audience),
             keys=SecretKeys.of(self.settings, SecretStore(self.settings.secrets_path)),
+            activity=self.activity,
+            api_keys=self.api_keys,
         )
 
     def bearer(

@@ -46,6 +46,11 @@ async def mine(caller: Annotated[Caller, Depends(requires("document.read"))]) ->
     return {"role": caller.role, "principals": sorted(caller.principals)}
 
 
+@router.get("/api/v1/own")
+async def own(caller: Annotated[Caller, Depends(requires("profile.self"))]) -> dict[str, str]:
+    return {"role": caller.role}
+
+
 @router.post("/api/v1/retry")
 async def retry(
     caller: Annotated[Caller, Depends(requires("processing.operate"))], thing: Thing
@@ -295,6 +300,17 @@ async def test_a_body_over_the_limit_is_413_announced_or_not(serve: Open) -> Non
         assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+async def test_a_chunked_json_body_over_the_limit_is_413_too(serve: Open) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(4):
+            yield b" " * 512
+
+    async with serve(body_limit_bytes=1024) as (_, client):
+        kind = {"Content-Type": "application/json"}
+        answer = await client.post("/api/v1/things/1", content=endless(), headers=kind)
+    assert (answer.status_code, answer.json()["code"]) == (413, "request.too_large")
+
+
 async def test_a_json_body_has_a_limit_of_its_own(serve: Open) -> None:
     async with serve() as (_, client):
         answer = await client.post("/api/v1/things/1", json={"name": "x" * 1_100_000})
@@ -511,3 +527,21 @@ async def test_the_lifespan_of_a_slice_runs_and_the_edge_is_closed(tmp_path: Pat
     async with app.router.lifespan_context(app):
         assert seen == ["start"]
     assert seen == ["start", "slice", "edge"]
+
+
+async def test_a_session_that_lacks_its_second_factor_may_only_see_to_its_account(serve: Open) -> None:
+    async with serve() as (stand, client):
+        headers = stand.bearer("doctor", restriction="mfa")
+        answer = await client.get("/api/v1/mine", headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (403, "auth.mfa_setup_required")
+        assert [entry.event for entry in stand.audit.entries] == ["access.denied"]
+        assert (await client.get("/api/v1/own", headers=headers)).status_code == 200
+
+
+async def test_an_idle_session_is_refused(serve: Open) -> None:
+    async with serve() as (stand, client):
+        headers = stand.bearer()
+        assert (await client.get("/api/v1/mine", headers=headers)).status_code == 200
+        stand.activity.idle.update(stand.sessions.states)
+        answer = await client.get("/api/v1/mine", headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (401, "auth.invalid_token")

@@ -21,6 +21,7 @@ from domain.pace import Pace, progress
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 RULES = ProcessingSettings()
 CRASH = Failure("parser_crashed", "stopped")
+DAMAGED = Failure("artefact_damaged", "")
 
 
 def job(kind: JobKind = JobKind.PROCESS, **fields: object) -> Job:
@@ -74,6 +75,33 @@ def test_handing_over_leaves_fresh_counts() -> None:
     assert over.state == State(Status.QUEUED, Stage.ANNOTATE)
     assert (over.attempt, over.failures, over.lost_leases, over.reason_code) == (0, 0, 0, None)
     assert (dict(over.artefacts), dict(over.facts)) == ({"extract": "key"}, {"pages": 2})
+
+
+def test_a_damaged_result_sends_the_job_back_to_the_stage_that_made_it() -> None:
+    stored = {"extract": "e", "annotate": "a", "embed": "v"}
+    at_index = replace(under_work(Stage.INDEX), failures=1, artefacts=stored)
+    back = job_life.failed(at_index, DAMAGED, NOW, RULES)
+    assert back.state == State(Status.QUEUED, Stage.EMBED)
+    assert (back.attempt, back.failures, back.holder, back.ready_at) == (0, 0, None, None)
+    assert (back.reason_code, dict(back.artefacts)) == ("artefact_damaged", {"extract": "e", "annotate": "a"})
+    further = job_life.failed(job_life.claimed(back, "w", NOW, 60), DAMAGED, NOW, RULES)
+    assert (further.state, dict(further.artefacts)) == (
+        State(Status.QUEUED, Stage.ANNOTATE),
+        {"extract": "e"},
+    )
+
+
+def test_results_that_are_damaged_again_and_again_end_in_quarantine() -> None:
+    current = under_work(Stage.ANNOTATE)
+    for _ in range(RULES.max_failures):
+        back = job_life.failed(current, DAMAGED, NOW, RULES)
+        assert back.state == State(Status.QUEUED, Stage.EXTRACT)
+        current = job_life.advanced(job_life.claimed(back, "w", NOW, 60), "new", {}, NOW, 60, keep=True)
+    stopped = job_life.failed(current, DAMAGED, NOW, RULES)
+    assert stopped.state == State(Status.QUARANTINED, Stage.ANNOTATE)
+    assert stopped.reason_code == "artefact_damaged"
+    again = job_life.claimed(job_life.requeued(stopped), "w", NOW, 60)
+    assert job_life.failed(again, DAMAGED, NOW, RULES).state == State(Status.QUEUED, Stage.EXTRACT)
 
 
 def test_lost_leases_end_in_quarantine_only_after_five() -> None:

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from uuid import UUID
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.settings import ModelSettings
+from domain.access import Sensitivity
+from domain.documents import DocumentState
 from domain.text import Annotation, Extraction, Page
 from models.annotation import Annotator, load_annotator
+from models.records import index_records
 from models.terminology import Vocabulary
+
+DOCUMENT = DocumentState(
+    UUID(int=1), 1, 1, False, "a.txt", "A", "other", None, None, None, UUID(int=2), Sensitivity.NORMAL,
+    frozenset({"user:2"}),
+)  # fmt: skip
 
 LETTER = """Discharge summary
 
@@ -89,3 +100,21 @@ def test_bad_input_gives_few_or_no_mentions(annotator: Annotator, text: str) -> 
 
 def test_results_are_the_same_each_time(annotator: Annotator) -> None:
     assert annotate(annotator, LETTER) == annotate(annotator, LETTER)
+
+
+@pytest.mark.parametrize(
+    "unit", ["fever ", "no fever but ", "PLAN:\nfever\n", "12. Fever 13. Cough ", "fever (F) ", ". ", "x"]
+)
+def test_work_grows_with_the_text_and_not_faster(annotator: Annotator, unit: str) -> None:
+    text = (unit * 200_000)[:200_000]
+    started = time.process_time()
+    annotation = annotate(annotator, text)
+    index_records(DOCUMENT, annotation, np.zeros((len(annotation.passages), 1), dtype=np.float32))
+    assert time.process_time() - started < 15
+
+
+def test_many_pages_of_many_sections(annotator: Annotator) -> None:
+    started = time.process_time()
+    annotation = annotate(annotator, *["PLAN:\nfever\nHISTORY:\ncough"] * 5_000)
+    assert time.process_time() - started < 15
+    assert len(annotation.sections) == 10_000

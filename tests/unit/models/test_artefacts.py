@@ -37,6 +37,7 @@ from models.artefacts import (
     load_extraction,
     load_vectors,
 )
+from models.members import pack
 
 EXTRACTION = Extraction(
     "text/plain", (Page(1, "Fièvre 🙂"), Page(2, "")), (2,), ("page_unreadable",), "plain@1"
@@ -74,6 +75,16 @@ def test_any_storable_text_survives(texts: list[str]) -> None:
     assert load_extraction(dump_extraction(extraction)) == extraction
 
 
+def test_pages_are_counted_without_a_gap() -> None:
+    with pytest.raises(ValueError, match="gap"):
+        Extraction("text/plain", (Page(1, "a"), Page(3, "b")))
+
+
+def test_a_head_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(ValueError, match="head"):
+        pack({"kind": "x" * 64}, [])
+
+
 def test_the_same_value_gives_the_same_bytes() -> None:
     assert dump_annotation(ANNOTATION) == dump_annotation(ANNOTATION)
 
@@ -104,6 +115,12 @@ def test_vectors_of_another_model_are_refused() -> None:
         gzip.compress(json.dumps({"kind": "extraction", "version": 99, "value": {}}).encode()),
         gzip.compress(json.dumps({"kind": "annotation", "version": 1, "value": {"sections": 3}}).encode()),
         gzip.compress(json.dumps({"kind": "extraction", "version": 1, "value": None}).encode()),
+        pack({"kind": "extraction", "version": 99}, [b"{}"]),
+        pack({"kind": "extraction", "version": 2}, []),
+        pack({"kind": "annotation", "version": 2}, [b"[]"]),
+        b'{"kind":"extraction","version":2,"members":-1}'.ljust(64),
+        b'{"kind":"extraction","version":2,"members":1000000000000}'.ljust(80),
+        b'{"kind":"annotation","version":2}'.ljust(64),
         dump_vectors(np.zeros((2, 2), dtype=np.float32))[:-3],
     ],
 )

@@ -16,7 +16,7 @@ from reportlab.pdfgen.canvas import Canvas
 
 from domain.jobs import REJECTIONS, Failure
 from domain.text import Extraction
-from models.extraction import extract, rejection, sniff
+from models.extraction import MAX_CHARACTERS, MAX_PAGE_CHARACTERS, extract, rejection, sniff
 from models.extraction.cleaning import clean
 from models.extraction.plain import PAGE_CHARACTERS, bounded, decode
 from tests.data import evaluation_data
@@ -255,6 +255,23 @@ def test_type_by_content(head: bytes, media_type: str | None) -> None:
 @given(st.binary(max_size=200))
 def test_sniffing_never_fails(head: bytes) -> None:
     sniff(head)
+
+
+def test_too_much_text_is_refused(write: Write) -> None:
+    line = b"fever and cough\n"
+    assert isinstance(extract(write(line * (MAX_CHARACTERS // len(line))), max_pages=10_000), Extraction)
+    too_much = line * (MAX_CHARACTERS // len(line) + 2_000)
+    assert extract(write(too_much), max_pages=10_000) == rejection("too_large")
+
+
+def test_too_much_text_on_one_page_is_refused(write: Write) -> None:
+    lines = MAX_PAGE_CHARACTERS // 1000 + 5
+    buffer = io.BytesIO()
+    canvas = Canvas(buffer, pagesize=(6000, 12 * lines))
+    for line in range(lines):
+        canvas.drawString(0, 12 * line, "word " * 200)
+    canvas.save()
+    assert extract(write(buffer.getvalue()), max_pages=10) == rejection("too_large")
 
 
 def test_lack_of_memory_is_a_value(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:

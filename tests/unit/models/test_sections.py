@@ -109,6 +109,14 @@ def test_sentences(text: str, expected: list[str]) -> None:
     assert sentences(text) == expected
 
 
+def test_what_is_too_long_for_a_sentence_is_cut_between_words() -> None:
+    text = "fever and cough " * 1000
+    pieces = sentences(text)
+    assert " ".join(pieces) == text.strip()
+    assert max(map(len, pieces)) <= 2000
+    assert sentences("x" * 5000) == ["x" * 2000, "x" * 2000, "x" * 1000]
+
+
 @given(st.text(st.sampled_from("aB1.?!,-: \n•"), max_size=80))
 def test_sentences_hold_all_text_in_order(text: str) -> None:
     spans = split_sentences(text)

@@ -18,6 +18,7 @@ from deployments.edge import cursors
 from domain.keys import Purpose, Ring
 from domain.tokens import SigningKey
 from stores.keyring import SecretKeys
+from stores.ring_file import RingFile
 
 PRODUCTION = Settings.model_validate(
     {
@@ -85,3 +86,17 @@ def test_a_made_set_is_complete_fit_for_production_and_made_once(tmp_path: Path)
     assert production_problems(PRODUCTION, store, needed_secrets(PRODUCTION)) == []
     assert SigningKey.parse(store.resolve(Purpose.TOKEN).get_secret_value())
     assert make_secrets(PRODUCTION, store) == []
+
+
+def test_a_key_that_a_rotation_could_not_make_is_made_on_purpose(tmp_path: Path) -> None:
+    """Secrets are given from outside: after a rotation there is no next key until somebody supplies it."""
+    settings = Settings(data_dir=tmp_path / "data", secrets_dir=tmp_path / "given")
+    make_secrets(settings, SecretStore(settings.secrets_path))
+    keys = SecretKeys.of(settings, SecretStore(settings.secrets_path))
+    ring = RingFile(settings.keyring_path)
+    keys.rotate(Purpose.TOKEN)
+    with ring.locked() as turned:
+        ring.write(turned.without("auth-signing-key-3"))
+    make_secrets(settings, SecretStore(tmp_path / "copy"))
+    assert "auth-signing-key-3" in SecretStore(tmp_path / "copy").names()
+    assert "auth-signing-key-3" not in needed_secrets(settings)

@@ -17,10 +17,12 @@ from deployments.search.schemas import FacetName, FacetScope, Hit, Mode, SearchA
 from domain.access import Sensitivity
 from domain.errors import Gone, Invalid, Unavailable
 from domain.ids import new_id
-from domain.search import SortKey
+from domain.search import PutDocument, SortKey
 from domain.text import AssertionLabel
 from tests.memory_index import MemoryIndex
 from tests.search_world import PNEUMONIA, PneumoniaNames, World, clinician, document, mention
+
+FEVER = "HP:0001945"
 
 
 class Silent(MemoryIndex):
@@ -28,6 +30,23 @@ class Silent(MemoryIndex):
 
     async def lexical(self, *args: Any, **options: Any) -> Any:
         raise Unavailable("no node")
+
+
+class Counting(MemoryIndex):
+    """Counts what it is asked by words."""
+
+    questions = 0
+
+    async def lexical(self, *args: Any, **options: Any) -> Any:
+        self.questions += 1
+        return await super().lexical(*args, **options)
+
+
+class TwoNames(PneumoniaNames):
+    """Knows fever as well."""
+
+    def named(self, text: str) -> list[str]:
+        return [FEVER] if text == "fever" else super().named(text)
 
 
 @pytest.fixture
@@ -183,6 +202,36 @@ class TestAssertion:
         assert {label_of[hit.document_id] for hit in answer.hits[-3:]} == {
             label for label, factor in factors.items() if factor == 0.5
         }
+
+    async def test_the_least_favourable_concept_counts(self, world: World) -> None:
+        text = "pneumonia with fever"
+
+        def speaks(pneumonia: AssertionLabel, fever: AssertionLabel) -> PutDocument:
+            found = [mention(text, "pneumonia", PNEUMONIA, pneumonia), mention(text, "fever", FEVER, fever)]
+            return document(text, mentions=found)
+
+        sure, doubt, no = AssertionLabel.AFFIRMED, AssertionLabel.HISTORICAL, AssertionLabel.NEGATED
+        world.names = TwoNames()
+        known = {(one, other): speaks(one, other) for one in (sure, doubt, no) for other in (sure, doubt, no)}
+        await world.put(*known.values(), document(text))
+        answer = await asked(world, text, explain=True, limit=20)
+        factors = {hit.document_id: hit.explanation.assertion for hit in answer.hits if hit.explanation}
+        single = {sure: 1.0, doubt: 0.8, no: 0.5}
+        for (one, other), put in known.items():
+            assert factors.pop(put.root.document_id) == min(single[one], single[other])
+        assert list(factors.values()) == [1.0]
+
+    async def test_more_concepts_are_not_more_questions_to_the_index(self, world: World) -> None:
+        index = world.index = Counting()
+        await world.open()
+        text = "pneumonia with fever"
+        await world.put(document(text, mentions=[mention(text, "fever", FEVER, AssertionLabel.NEGATED)]))
+        counts = []
+        for names in (PneumoniaNames(), TwoNames()):
+            world.names, index.questions = names, 0
+            await asked(world, text)
+            counts.append(index.questions)
+        assert counts[0] == counts[1]
 
     async def test_one_affirmed_mention_is_enough(self, world: World) -> None:
         text = "No pneumonia then. Later: pneumonia"
@@ -445,6 +494,14 @@ class TestAudit:
             "fever -rash",
         )
         assert "clinic_note" in entry.names["request"]
+
+    async def test_each_answer_is_audited_with_the_patients_that_it_showed(self, world: World) -> None:
+        patients = ("LAB|1", "LAB|2", "LAB|1", None)
+        for number, patient in enumerate(patients):
+            await world.put(document("fever", patient=patient, day=date(2024, 1, 1 + number)))
+        await every_page(world, "fever", limit=2, sort="oldest")
+        first, second = (entry.patients for entry in world.audit.entries[:2])
+        assert (first, second) == (("LAB|1", "LAB|2"), ("LAB|1",))
 
     async def test_without_audit_there_is_no_answer(self, world: World) -> None:
         await world.put(document("fever"), document("fever"))

@@ -1,0 +1,114 @@
+"""Setting a second factor up, and doing without it again; every step audited."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import asyncpg
+
+from config.account_settings import Role
+from deployments.auth.credentials import Credentials
+from deployments.auth.second_factor import SecondFactor, otpauth_uri
+from deployments.auth.trail import AccountTrail
+from deployments.edge.context import request_id
+from domain.access import Caller
+from domain.audit import AuditEvent
+from domain.errors import Conflict, FieldError, Invalid
+from domain.mail import MailKind
+from stores.accounts import Accounts
+from stores.mail.queue import MailQueue
+from stores.postgres import Postgres
+from stores.refresh_tokens import Sessions
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What an authenticator application is given."""
+
+    secret: str = field(repr=False)
+    otpauth_uri: str = field(repr=False)
+
+
+class MfaService:
+    """`required`: roles that may not be without a second factor."""
+
+    def __init__(
+        self,
+        db: Postgres,
+        *,
+        credentials: Credentials,
+        factor: SecondFactor,
+        trail: AccountTrail,
+        required: Collection[Role],
+    ) -> None:
+        self._db = db
+        self._credentials = credentials
+        self._factor = factor
+        self._trail = trail
+        self._required = frozenset[str](required)
+
+    async def propose(self, caller: Caller, password: str) -> Proposal:
+        """A secret that counts once its first code was shown. Raises `Invalid`, `TooMany`, `Conflict` (enrolled)."""
+        user = UUID(caller.user_id)
+        account = await self._credentials.confirm(user, password, session=caller.session_id)
+        async with self._db.transaction() as connection:
+            secret = await self._factor.propose(connection, user)
+        if secret is None:
+            raise Conflict("A second factor is set up already. Disable it first.", code="mfa.enrolled")
+        return Proposal(secret, otpauth_uri(secret, account.email))
+
+    async def confirm(self, caller: Caller, code: str) -> Sequence[str]:
+        """Begin with the first code: the recovery codes. Ends what the session was restricted to."""
+        user = UUID(caller.user_id)
+        await self._credentials.admit_session(user, caller.session_id)
+        async with self._db.transaction() as connection:
+            codes = await self._factor.begin(connection, user, code)
+            if codes is None:
+                raise _wrong_code()
+            if caller.session_id:
+                await Sessions(connection).lift(UUID(caller.session_id))
+            await self._record(connection, AuditEvent.MFA_ENABLED, caller)
+            await MailQueue.add(connection, user, MailKind.MFA_ENABLED, request_id=request_id())
+        return codes
+
+    async def renew_codes(self, caller: Caller, password: str, otp: str) -> Sequence[str]:
+        """Other recovery codes. Raises `Invalid`, `TooMany`, `Conflict` (no second factor)."""
+        user = await self._reauthenticated(caller, password, otp)
+        async with self._db.transaction() as connection:
+            await self._insist_on_enrolled(connection, user)
+            codes = await self._factor.renew_codes(connection, user)
+            await self._record(connection, AuditEvent.RECOVERY_CODES_MADE, caller)
+        return codes
+
+    async def disable(self, caller: Caller, password: str, otp: str) -> None:
+        """No second factor any more. Raises `Conflict` also where the role needs one."""
+        if caller.role in self._required:
+            raise Conflict("Your role needs a second factor.", code="mfa.required")
+        user = await self._reauthenticated(caller, password, otp)
+        async with self._db.transaction() as connection:
+            await self._insist_on_enrolled(connection, user)
+            await self._factor.remove(connection, user)
+            await self._record(connection, AuditEvent.MFA_DISABLED, caller)
+            await MailQueue.add(connection, user, MailKind.MFA_DISABLED, request_id=request_id())
+
+    async def _reauthenticated(self, caller: Caller, password: str, otp: str) -> UUID:
+        user = UUID(caller.user_id)
+        await self._credentials.confirm(user, password, otp, session=caller.session_id)
+        return user
+
+    async def _insist_on_enrolled(self, connection: asyncpg.Connection, user: UUID) -> None:
+        await Accounts(connection).by_id(user, lock=True)
+        if not await self._factor.enrolled(connection, user):
+            raise Conflict("There is no second factor.", code="mfa.not_enrolled")
+
+    async def _record(self, connection: asyncpg.Connection, event: AuditEvent, caller: Caller) -> None:
+        await self._trail.record(
+            connection, event, user=UUID(caller.user_id), role=caller.role, session=caller.session_id
+        )
+
+
+def _wrong_code() -> Invalid:
+    error = FieldError("otp", "wrong", "This is not the code of now; each code works once.")
+    return Invalid("The code is wrong.", code="auth.wrong_otp", errors=(error,))

@@ -1,0 +1,48 @@
+"""Who calls with an API key: found by its prefix, proven by its secret, limited to its scopes."""
+
+from __future__ import annotations
+
+from config.policy import AccessPolicy
+from deployments.edge.context import address
+from domain.access import Caller, counting
+from domain.api_keys import SCHEME, ApiKey
+from domain.errors import TooMany
+from domain.tokens import TokenRefused
+from stores.ports import ApiKeyDirectory, RateLimiter
+
+FAILURES = 60
+WINDOW_SECONDS = 60
+
+
+def is_key(token: bytes) -> bool:
+    return token.startswith(SCHEME.encode())
+
+
+class KeyAuthentication:
+    """Refusals count by address, so that made-up keys do not become questions to the database without end."""
+
+    def __init__(self, directory: ApiKeyDirectory, limiter: RateLimiter, policy: AccessPolicy) -> None:
+        self._directory = directory
+        self._limiter = limiter
+        self._policy = policy
+
+    async def caller(self, token: bytes) -> Caller:
+        """Raises `TokenRefused` for every reason, `TooMany`."""
+        key = ApiKey.parse(token.decode("latin-1"))
+        if key is None:
+            raise TokenRefused("key form")
+        counted = f"apikey:refused:{address()}"
+        allowance = await self._limiter.peek(counted, limit=FAILURES, seconds=WINDOW_SECONDS)
+        if not allowance.allowed:
+            raise TooMany("Too many wrong keys. Try again later.", retry_after=allowance.reset_seconds)
+        state = await self._directory.lookup(key.prefix)
+        if state is None or not key.proves(state.secret_sha256) or not state.active:
+            await self._limiter.take(counted, limit=FAILURES, seconds=WINDOW_SECONDS)
+            raise TokenRefused("key")
+        users = [p.removeprefix("user:") for p in state.principals if p.startswith("user:")]
+        roles = [p.removeprefix("role:") for p in state.principals if p.startswith("role:")]
+        if len(users) != 1 or len(roles) != 1:
+            raise TokenRefused("subject")
+        await self._directory.used(key.prefix)
+        principals = counting(state.principals, self._policy.kinds(roles[0]))
+        return Caller(users[0], roles[0], principals, scopes=state.scopes)
