@@ -13,7 +13,7 @@ TEST_PROCESSES ?= 2
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run down test test-unit check format bench-bulk bench-spine docs readme lock clean
+.PHONY: help run down test test-unit mutants check format bench-bulk bench-spine docs readme lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test: $(VENV)/.installed-dev ## Install what is missing, run the whole test suit
 
 test-unit: $(VENV)/.installed-dev ## Only the tests without servers: seconds
 	$(BIN)/python -m pytest tests/unit
+
+mutants: $(VENV)/.installed-dev ## Do the access code 50 small wrongs; its unit tests must notice each (two minutes)
+	$(BIN)/python -m tests.mutants
 
 check: $(VENV)/.installed-dev ## Format, lint, types, import rules
 	$(BIN)/ruff format --check $(SOURCES)

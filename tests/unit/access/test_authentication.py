@@ -1,0 +1,138 @@
+"""From a token to a caller, and from the caller's role to the route: the decisions of the edge."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import APIRouter, Depends
+
+from config.policy import AccessPolicy
+from deployments.edge.application import create_app
+from deployments.edge.authentication import anyone, requires
+from domain.access import Caller
+from domain.ids import new_id
+from tests.unit.edge.doubles import Stand
+
+POLICY = AccessPolicy.load()
+router = APIRouter()
+
+
+@router.get("/open", dependencies=[Depends(anyone)])
+async def opened() -> dict[str, bool]:
+    return {"open": True}
+
+
+def route_of(permission: str) -> None:
+    needed = Depends(requires(permission))
+
+    async def answer(caller: Caller = needed) -> dict[str, Any]:
+        return {"role": caller.role, "principals": sorted(caller.principals), "user": caller.user_id}
+
+    router.get(f"/{permission}")(answer)
+
+
+for name in POLICY.table:
+    route_of(name)
+
+
+@pytest.fixture
+def stand(tmp_path: Path) -> Stand:
+    return Stand(tmp_path, rate_limit_per_minute=100_000)
+
+
+@pytest.fixture
+async def client(stand: Stand) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(create_app(stand.edge, title="test", routers=[router]))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        yield client
+
+
+@pytest.mark.parametrize("role", POLICY.roles)
+async def test_ac6_a_route_opens_to_the_roles_of_its_permission(
+    stand: Stand, client: httpx.AsyncClient, role: str
+) -> None:
+    headers = stand.bearer(role)
+    for permission in POLICY.table:
+        status = (await client.get(f"/{permission}", headers=headers)).status_code
+        assert status == (200 if POLICY.allows(role, permission) else 403), permission
+    denials = [(entry.event, entry.outcome) for entry in stand.audit.entries]
+    assert denials == [("access.denied", "denied")] * (len(POLICY.table) - len(POLICY.permissions(role)))
+
+
+async def test_without_a_token_only_public_routes_answer(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/open")).status_code == 200
+    for permission in POLICY.table:
+        assert (await client.get(f"/{permission}")).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"active": False},
+        {"token_version": 2},
+        {"principals": frozenset({"role:doctor"})},
+        {"principals": frozenset({f"user:{new_id()}", "role:doctor"})},
+    ],
+    ids=["ended", "changed", "nobody", "another"],
+)
+async def test_a27_what_the_directory_says_counts(
+    stand: Stand, client: httpx.AsyncClient, state: dict[str, Any]
+) -> None:
+    answer = await client.get("/document.read", headers=stand.bearer("doctor", **state))
+    assert answer.status_code == 401
+
+
+async def test_a_token_of_a_newer_version_than_the_directory_knows_is_good(
+    stand: Stand, client: httpx.AsyncClient
+) -> None:
+    assert (await client.get("/document.read", headers=stand.bearer("doctor", version=2))).status_code == 200
+
+
+async def test_a27_a_session_that_the_directory_does_not_know(
+    stand: Stand, client: httpx.AsyncClient
+) -> None:
+    headers = stand.bearer("doctor")
+    stand.sessions.states.clear()
+    assert (await client.get("/document.read", headers=headers)).status_code == 401
+
+
+@pytest.mark.parametrize("also", [(), ("role:admin",)])
+async def test_one_role_and_it_is_the_directorys(
+    stand: Stand, client: httpx.AsyncClient, also: tuple[str, ...]
+) -> None:
+    headers = stand.bearer("doctor", also=also)
+    assert (await client.get("/document.read", headers=headers)).status_code == (401 if also else 200)
+    ((session, state),) = stand.sessions.states.items()
+    users = frozenset(principal for principal in state.principals if principal.startswith("user:"))
+    for principals, status in ((users, 401), (users | {"role:nurse"}, 200)):
+        stand.sessions.states[session] = type(state)(True, 1, principals)
+        answer = await client.get("/document.read", headers=headers)
+        assert answer.status_code == status
+    assert answer.json()["role"] == "nurse"
+
+
+@pytest.mark.parametrize("role", POLICY.roles)
+async def test_ac9_of_the_principals_those_of_the_role_count(
+    stand: Stand, client: httpx.AsyncClient, role: str
+) -> None:
+    (permission, *_) = sorted(POLICY.permissions(role))
+    also = ("department:a", "self:L|1", "treating:L|1", "breakglass:L|1")
+    answer = (await client.get(f"/{permission}", headers=stand.bearer(role, also=also))).json()
+    counted = {principal.partition(":")[0] for principal in answer["principals"]}
+    assert counted == POLICY.kinds(role)
+    assert f"user:{answer['user']}" in answer["principals"]
+
+
+async def test_two_headers_or_another_scheme_are_no_token(stand: Stand, client: httpx.AsyncClient) -> None:
+    (value,) = stand.bearer("doctor").values()
+    token = value.removeprefix("Bearer ")
+    for headers in (
+        [("Authorization", value), ("Authorization", value)],
+        [("Authorization", f"Basic {token}")],
+        [("Authorization", token)],
+    ):
+        assert (await client.get("/document.read", headers=headers)).status_code == 401
