@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from actors.audit_sealer import AuditSealer
 from actors.event_pump import EventPump
 from actors.heart import Heart
 from actors.index_writer import IndexWriter
@@ -31,6 +32,7 @@ from models import analysis
 from models.embedding import encoder_identity, load_embedder
 from stores import job_rows
 from stores.audit import PostgresAudit
+from stores.audit_sealing import AuditSealing
 from stores.blobs import DiskBlobs
 from stores.document_directory import PostgresDocumentDirectory
 from stores.document_projection import document_projection
@@ -187,7 +189,7 @@ def index_writer(settings: Settings, secrets: SecretStore, name: str) -> Running
 
 
 def event_pump(settings: Settings, secrets: SecretStore) -> Running:
-    """Relay and all subscribers, standing by or leading."""
+    """Relay, all subscribers and the sealer of the audit trail, standing by or leading."""
     databases: dict[str, Postgres] = {service: Postgres.of(settings, secrets, service) for service in SENDERS}
     reader = Postgres.of(settings, secrets, "document", "document-reader")
     event_log = PostgresEventLog.of(settings, secrets)
@@ -204,12 +206,20 @@ def event_pump(settings: Settings, secrets: SecretStore) -> Running:
         event_log,
         kept=timedelta(days=settings.events.retention_days),
     )
+    sealing = AuditSealing.of(settings, secrets)
+    sealer = AuditSealer(sealing, seconds=settings.audit.seal_seconds)
     office = Leadership(database(settings, "event"), secrets, "event-pump", silence_seconds=15)
 
+    async def duty() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(pump.run())
+            tasks.create_task(sealer.run())
+
     async def work() -> None:
-        await lead(office, pump.run, standby_seconds=settings.processing.poll_seconds)
+        await lead(office, duty, standby_seconds=settings.processing.poll_seconds)
 
     closing: list[Closing] = [
+        sealing.close,
         *(db.close for db in databases.values()),
         reader.close,
         event_log.close,

@@ -15,6 +15,7 @@ from config.secrets import SecretStore
 from config.settings import Service, Settings
 from domain.errors import Unavailable
 from stores import outbox
+from stores.audit_sealing import unsealed
 from stores.job_reports import JobReports
 from stores.postgres import Postgres
 from stores.workers import WorkerStore
@@ -41,12 +42,13 @@ class Gauges(Protocol):
 
 
 class StoreGauges:
-    """Outboxes, job queue, workers. A database that is away is shown as down, the others are measured."""
+    """Outboxes, job queue, workers, the audit trail. A database that is away is shown as down, the others are measured."""
 
     def __init__(self, settings: Settings, secrets: SecretStore) -> None:
         self._databases = {service: Postgres.of(settings, secrets, service) for service in WITH_OUTBOX}
         self._jobs = JobReports(self._databases["processing"])
         self._workers = WorkerStore(self._databases["processing"])
+        self._databases["audit"] = Postgres.of(settings, secrets, "audit", "audit-reader")
 
     async def collect(self) -> Sequence[Sample]:
         parts = [self._measured(service) for service in self._databases]
@@ -61,7 +63,7 @@ class StoreGauges:
         up = "Whether the database answers."
         try:
             samples = [
-                *await self._outbox(service),
+                *await (self._trail() if service == "audit" else self._outbox(service)),
                 *(await self._queue() if service == "processing" else []),
             ]
         except Unavailable:
@@ -76,6 +78,17 @@ class StoreGauges:
             Sample("medsearch_outbox_waiting", "Rows not yet delivered.", depth.waiting, labels),
             Sample(
                 "medsearch_outbox_oldest_seconds", "Age of the oldest of them.", depth.oldest_seconds, labels
+            ),
+        ]
+
+    async def _trail(self) -> list[Sample]:
+        waiting = await unsealed(self._databases["audit"])
+        return [
+            Sample("medsearch_audit_unsealed", "Audit records not yet in the chain.", waiting.count),
+            Sample(
+                "medsearch_audit_unsealed_oldest_seconds",
+                "Age of the oldest of them.",
+                waiting.oldest_seconds,
             ),
         ]
 
