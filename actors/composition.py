@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from actors.audit_sealer import AuditSealer
 from actors.event_pump import EventPump
 from actors.glass_closer import GlassCloser
 from actors.heart import Heart
@@ -35,6 +36,7 @@ from models import analysis
 from models.embedding import encoder_identity, load_embedder
 from stores import job_rows
 from stores.audit import PostgresAudit
+from stores.audit_sealing import AuditSealing
 from stores.blobs import DiskBlobs
 from stores.break_glass_ends import BreakGlassEnds
 from stores.document_directory import PostgresDocumentDirectory
@@ -215,6 +217,8 @@ def event_pump(settings: Settings, secrets: SecretStore) -> Running:
     sender = open_mail(settings, secrets)
     waker = Listener(databases["auth"].target, secrets, MAIL_CHANNEL)
     mailer = mailer_of(settings, databases["auth"], sender, SecretKeys.of(settings, secrets), waker)
+    sealing = AuditSealing.of(settings, secrets)
+    sealer = AuditSealer(sealing, seconds=settings.audit.seal_seconds)
     closer = GlassCloser(databases["auth"], BreakGlassEnds(audit, AccessPolicy.load().roles_of("breakglass")))
     pump = EventPump(
         relay,
@@ -225,7 +229,7 @@ def event_pump(settings: Settings, secrets: SecretStore) -> Running:
         ],
         event_log,
         kept=timedelta(days=settings.events.retention_days),
-        duties=[mailer, closer],
+        duties=[mailer, closer, sealer],
     )
     office = Leadership(database(settings, "event"), secrets, "event-pump", silence_seconds=15)
 
@@ -233,6 +237,7 @@ def event_pump(settings: Settings, secrets: SecretStore) -> Running:
         await lead(office, pump.run, standby_seconds=settings.processing.poll_seconds)
 
     closing: list[Closing] = [
+        sealing.close,
         *(db.close for db in databases.values()),
         reader.close,
         event_log.close,

@@ -17,6 +17,7 @@ from config.secrets import SecretStore
 from config.settings import Service, Settings
 from domain.errors import Unavailable
 from stores import outbox
+from stores.audit_sealing import unsealed
 from stores.job_reports import JobReports, QueueStats
 from stores.postgres import Postgres, database
 from stores.workers import Decision, WorkerRow, WorkerStore
@@ -45,7 +46,7 @@ class Gauges(Protocol):
 
 
 class StoreGauges:
-    """Outboxes, job queue, workers. A database that is away is shown as down, the others are measured."""
+    """Outboxes, job queue, workers, the audit trail. A database that is away is shown as down, the others are measured."""
 
     def __init__(
         self, settings: Settings, secrets: SecretStore, *, clock: Callable[[], float] = time.monotonic
@@ -58,6 +59,7 @@ class StoreGauges:
         self._clock = clock
         self._indexed = 0
         self._count_at = float("-inf")
+        self._databases["audit"] = Postgres(database(settings, "audit", "audit-reader"), secrets, size=1)
 
     async def collect(self) -> Sequence[Sample]:
         parts = [self._measured(service) for service in self._databases]
@@ -72,7 +74,7 @@ class StoreGauges:
         up = "Whether the database answers."
         try:
             samples = [
-                *await self._outbox(service),
+                *await (self._trail() if service == "audit" else self._outbox(service)),
                 *(await self._processing() if service == "processing" else []),
             ]
         except Unavailable:
@@ -87,6 +89,17 @@ class StoreGauges:
             Sample("medsearch_outbox_waiting", "Rows not yet delivered.", depth.waiting, labels),
             Sample(
                 "medsearch_outbox_oldest_seconds", "Age of the oldest of them.", depth.oldest_seconds, labels
+            ),
+        ]
+
+    async def _trail(self) -> list[Sample]:
+        waiting = await unsealed(self._databases["audit"])
+        return [
+            Sample("medsearch_audit_unsealed", "Audit records not yet in the chain.", waiting.count),
+            Sample(
+                "medsearch_audit_unsealed_oldest_seconds",
+                "Age of the oldest of them.",
+                waiting.oldest_seconds,
             ),
         ]
 
