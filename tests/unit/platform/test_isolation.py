@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from rich.console import Console
 from structlog.testing import capture_logs
 
@@ -45,6 +47,16 @@ def test_production_says_it_when_it_is_ready(tmp_path: Path, profile: Profile, i
     assert ("not cut off the network" in output.getvalue()) is said
 
 
+@pytest.fixture
+def unfiltered() -> Iterator[None]:
+    """Logs as structlog comes, whatever level another test has set in this process."""
+    before = structlog.get_config()
+    structlog.reset_defaults()
+    yield
+    structlog.configure(**before)
+
+
+@pytest.mark.usefixtures("unfiltered")
 async def test_a_worker_says_it_in_its_log() -> None:
     with capture_logs() as lines:
         await say_when_not_isolated(allowed)
