@@ -78,3 +78,11 @@ class AuditEvent(StrEnum):
     KEY_ROTATED = "keys.rotate"
     KEY_RETIRED = "keys.retire"
     CONFIGURATION_CHANGED = "platform.configuration"
+
+
+SEEING = frozenset(
+    event
+    for event in AuditEvent
+    if event.value.startswith("document.") and event is not AuditEvent.DOCUMENT_STATUS
+) | {AuditEvent.SEARCH_PERFORMED, AuditEvent.BULK_INGEST}
+"""By these somebody saw or changed something of a patient."""

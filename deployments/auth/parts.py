@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from deployments.administration import part as administration
+from deployments.audit import part as audit
 from deployments.auth import (
     accounts,
     api_keys,
@@ -18,6 +19,7 @@ PARTS: tuple[Part, ...] = (
     administration.ADMINISTRATION,
     administration.EMERGENCY,
     api_keys.PART,
+    audit.PART,
     mailed_links.PART,
     mfa.PART,
     oidc.PART,
