@@ -17,8 +17,9 @@ from stores.ports import AuditQuestion, AuditRecord
 Actor = Annotated[
     str,
     Field(
-        pattern=r"^(user:[0-9a-f-]{36}|anonymous|system)$",
-        description="Who acted: `user:ID`, `anonymous` or `system`.",
+        max_length=41,
+        pattern=r"^(user:[0-9a-f-]{36}|anonymous|operator|system)$",
+        description="Who acted: `user:ID`, `anonymous`, `operator` or `system`.",
     ),
 ]
 

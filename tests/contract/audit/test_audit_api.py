@@ -151,7 +151,7 @@ async def test_pages_are_newest_first_without_gaps(office: Office) -> None:
         assert (answer.status_code, answer.json()["code"]) == (410, "cursor.gone")
 
 
-async def test_who_saw_a_patient_is_answered_with_times_and_emergencies(office: Office) -> None:
+async def test_au5_who_saw_a_patient_is_answered_with_times_and_emergencies(office: Office) -> None:
     trail, one = office.trail, (new_id(),)
     await trail.write(2, actor="user:a", patient="LAB|1", document_ids=one)
     await trail.write(

@@ -81,7 +81,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("column", CHANGES)
-async def test_a_changed_record_is_named(sealed: Trail, column: str) -> None:
+async def test_au2_a_changed_record_is_named(sealed: Trail, column: str) -> None:
     victim = await sealed.record_at(6)
     await sealed.owner.execute(f"UPDATE audit_record SET {column} = {CHANGES[column]} WHERE id = $1", victim)
     found = await broken(sealed)
@@ -93,7 +93,7 @@ async def test_the_first_of_several_is_named(sealed: Trail) -> None:
     assert (await broken(sealed)).seq == 4
 
 
-async def test_a_removed_record_is_named(sealed: Trail) -> None:
+async def test_au2_a_removed_record_is_named(sealed: Trail) -> None:
     victim = await sealed.record_at(5)
     await sealed.owner.execute("DELETE FROM audit_record WHERE id = $1", victim)
     found = await broken(sealed)
@@ -171,7 +171,7 @@ async def test_a_cut_tail_shows_by_the_heads_that_are_left(sealed: Trail) -> Non
     assert ((found := await broken(sealed)).fault, found.seq) == (Fault.CUT_TAIL, 7)
 
 
-async def test_a_tail_cut_with_its_heads_shows_by_exported_heads(sealed: Trail) -> None:
+async def test_au2_a_tail_cut_with_its_heads_shows_by_exported_heads(sealed: Trail) -> None:
     exported = (await sealed.heads())[-1:]
     await sealed.owner.execute(
         "DELETE FROM audit_record r USING audit_link l WHERE l.record_id = r.id AND seq >= 9"

@@ -54,7 +54,7 @@ async def test_a1_a_doctor_is_made_by_an_administrator(staff: Staff) -> None:
     assert (again.status_code, again.json()["code"]) == (409, "account.request_changed")
 
 
-async def test_only_the_role_that_is_asked_for_is_approved(staff: Staff) -> None:
+async def test_id1_only_the_role_that_is_asked_for_is_approved(staff: Staff) -> None:
     admin, person = await staff.person("admin"), await staff.applicant()
     other = await staff.act(admin, "POST", person, "approve", {"role": "nurse"})
     assert (other.status_code, other.json()["code"]) == (409, "account.request_changed")
@@ -74,7 +74,7 @@ async def test_a_refusal_has_a_reason_and_leaves_the_account_as_it_is(staff: Sta
     assert (again.status_code, again.json()["code"]) == (409, "account.request_changed")
 
 
-async def test_nobody_decides_on_the_own_account(staff: Staff) -> None:
+async def test_id1_nobody_decides_on_the_own_account(staff: Staff) -> None:
     admin = await staff.person("admin")
     head = await staff.person("department_admin", "cardiology")
     own: list[tuple[str, str, Any]] = [

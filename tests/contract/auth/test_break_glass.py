@@ -53,7 +53,7 @@ async def closer(quick: Settings, secrets: SecretStore) -> AsyncIterator[GlassCl
     await audit.close()
 
 
-async def test_it_opens_one_patients_documents_within_a_second_and_ends_at_once(
+async def test_ac10_it_opens_one_patients_documents_within_a_second_and_ends_at_once(
     staff: Staff, documents: httpx.AsyncClient, quick: Settings, secrets: SecretStore
 ) -> None:
     owner, doctor = await staff.person("doctor"), await staff.person("doctor")
@@ -96,7 +96,7 @@ async def test_it_opens_one_patients_documents_within_a_second_and_ends_at_once(
     await view.close()
 
 
-async def test_start_and_stop_are_recorded_and_the_reason_is_sealed(
+async def test_ac10_start_and_stop_are_recorded_and_the_reason_is_sealed(
     staff: Staff, quick: Settings, secrets: SecretStore
 ) -> None:
     keys = SecretKeys.of(quick, secrets)
@@ -124,7 +124,7 @@ async def test_start_and_stop_are_recorded_and_the_reason_is_sealed(
     assert (again.status_code, again.json()["code"]) == (404, "breakglass.not_found")
 
 
-async def test_the_privacy_officers_are_told_at_once_and_not_of_whom(staff: Staff) -> None:
+async def test_ac10_the_privacy_officers_are_told_at_once_and_not_of_whom(staff: Staff) -> None:
     officers = {staff.ids[(await staff.person("privacy_officer")).name] for _ in range(2)}
     doctor = await staff.person("doctor")
     begun = (await start(doctor, patient=f"LAB|{doctor.name}")).json()
@@ -160,7 +160,7 @@ async def test_without_a_privacy_officer_the_administrators_are_told(staff: Staf
         ({"patient": "7"}, 422),
     ],
 )
-async def test_without_password_reason_and_limit_nothing_opens(
+async def test_ac10_without_password_reason_and_limit_nothing_opens(
     staff: Staff, change: dict[str, Any], status: int
 ) -> None:
     doctor = await staff.person("doctor")

@@ -44,7 +44,7 @@ async def restrict(account: Account, document_id: str, sensitivity: str) -> http
     return await ask(account, "PUT", document_id, sensitivity=sensitivity, reason=WHY)
 
 
-async def test_a_grant_counts_at_once_is_told_and_taken_back(
+async def test_ac13_a_grant_counts_at_once_is_told_and_taken_back(
     world: World, directory: PostgresDocumentDirectory
 ) -> None:
     doctor, nurse = world.account(), world.account("nurse", "department:cardiology")
