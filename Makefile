@@ -12,6 +12,10 @@ TEST_PROCESSES ?= 2
 
 export OMP_NUM_THREADS ?= 1
 
+# Where bytecode is not written beside the sources, each start would compile torch and Ray anew.
+export PYTHONPYCACHEPREFIX ?= $(abspath $(VENV))/bytecode
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run down test test-unit mutants check format bench-bulk bench-spine docs readme lock clean
 

@@ -13,7 +13,7 @@ PIECE = 256 * 1024
 async def pieces(file: Path, sent: Callable[[int], None] = lambda _: None) -> AsyncIterator[bytes]:
     """The file's bytes; `sent` hears how many have been taken. Raises `OSError`."""
     done = 0
-    with await asyncio.to_thread(file.open, "rb", buffering=0) as opened:
+    with file.open("rb", buffering=0) as opened:  # not in a thread: a cancelled one would leave it open
         while piece := await asyncio.to_thread(opened.read, PIECE):
             yield piece
             done += len(piece)

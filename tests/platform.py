@@ -21,6 +21,7 @@ import psutil
 
 from cluster.platform import ownership, state
 from cluster.platform.layout import Layout
+from cluster.platform.ray_node import free_port
 from cluster.platform.serve_api import CONFIG
 from cluster.platform.state import PlatformState
 from config.loading import load_settings
@@ -201,15 +202,11 @@ def is_loopback(ip: str) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listened on a moment ago."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+    """Different ports that nobody listened on a moment ago."""
+    found: dict[int, None] = {}
+    while len(found) < count:
+        found[free_port()] = None
+    return list(found)
 
 
 def until(true: Callable[[], T], seconds: float, otherwise: Callable[[], object] = str) -> T:

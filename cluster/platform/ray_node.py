@@ -8,11 +8,13 @@ dies. All its ports stay on loopback, which Ray does by itself only where
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from cluster.platform.layout import Layout
@@ -96,7 +98,7 @@ def command(settings: Settings) -> list[str]:
         "node-ip-address": HOST,
         "dashboard-host": HOST,
         "dashboard-port": ray.dashboard_port,
-        "ray-client-server-port": _free_port(),
+        "ray-client-server-port": free_port(),  # nobody uses it, but it cannot be switched off
         "dashboard-agent-listen-port": 0,
         "dashboard-agent-grpc-port": 0,
         "metrics-export-port": 0,
@@ -142,8 +144,10 @@ def _forget_old_sessions(folder: Path, keep: int = 2) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _free_port() -> int:
-    """A port for Ray's client server, which nobody uses and which cannot be switched off."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+def free_port() -> int:
+    """A port that nobody listens on, below those that the kernel hands out itself: it will still be free later."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_768)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((HOST, port))
+            return port

@@ -15,7 +15,7 @@ from tests.platform import Platform, running_platform
 STAND_IN = Path(__file__).with_name("stand_in.yaml")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shared_platform() -> Iterator[Platform]:
     with running_platform(STAND_IN, HTTP__BODY_LIMIT_BYTES="200000", LOG__LEVEL="debug") as running:
         yield running

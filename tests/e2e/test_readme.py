@@ -28,6 +28,7 @@ def test_tour_gives_the_shown_answers(demo: Platform) -> None:
 
 
 @pytest.mark.elasticsearch
+@pytest.mark.timeout(900)
 def test_elasticsearch_gives_the_same_documents_and_counts(demo: Platform, elasticsearch_url: str) -> None:
     backend = {
         "SEARCH__BACKEND": "elasticsearch",
