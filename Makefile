@@ -17,7 +17,7 @@ export PYTHONPYCACHEPREFIX ?= $(abspath $(VENV))/bytecode
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run down test test-unit mutants check format bench-bulk bench-spine docs readme lock clean
+.PHONY: help run down test test-unit mutants check format bench-audit bench-bulk bench-spine docs readme lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ bench-spine: $(VENV)/.installed-dev ## Measure the whole way beside what one wou
 
 bench-bulk: $(VENV)/.installed-dev ## Kill a bulk load half way, submit it again, upload beside it (DOCUMENTS=2000)
 	$(BIN)/python -m benchmarks.bulk --documents $(or $(DOCUMENTS),2000)
+
+bench-audit: $(VENV)/.installed-dev ## Write, seal, read and verify a million audit records (RECORDS=1000000, ten minutes)
+	$(BIN)/python -m benchmarks.audit --records $(or $(RECORDS),1000000)
 
 docs: $(VENV)/.installed ## Write the settings reference anew
 	$(BIN)/python -m config.reference > docs/settings.md

@@ -32,12 +32,12 @@ _COLUMNS = f"id, position, at, patients, document_ids, sealed, nonce, key_name, 
 # One index holds all patients of a record; a search or list that showed nothing let nobody see anything.
 _READERS = """
     SELECT actor, role, min(at) AS first_at, max(at) AS last_at,
-           count(*) FILTER (WHERE event = ANY ($4)) AS count,
-           bool_or(event = $5) AS break_glass
+           count(*) FILTER (WHERE event = ANY ($2)) AS count,
+           bool_or(event = $3) AS break_glass
     FROM audit_record
     WHERE patients @> ARRAY[$1]::text[] AND outcome = 'success'
-      AND at >= coalesce($2, '-infinity'::timestamptz) AND at < coalesce($3, 'infinity'::timestamptz)
-      AND (event = $5 OR event = ANY ($4) AND (document_ids <> '{}' OR event <> ALL ($6)))
+      AND (event = $3 OR event = ANY ($2) AND (document_ids <> '{{}}' OR event <> ALL ($4)))
+      AND {period}
     GROUP BY actor, role
     ORDER BY last_at DESC, actor, role
 """
@@ -86,10 +86,11 @@ class PostgresAuditReader:
         self, patient: str, *, since: datetime | None, before: datetime | None
     ) -> list[PatientReader]:
         seeing = sorted(event.value for event in SEEING)
+        asked = [patient, seeing, AuditEvent.BREAKGLASS_STARTED.value, _SHOWING]
+        # an open end is no condition: guessed to select much, it would have the whole index of times read
+        period, ends = _conditions(AuditQuestion(since=since, before=before), first=len(asked) + 1)
         async with self._db.connection() as connection:
-            rows = await connection.fetch(
-                _READERS, patient, since, before, seeing, AuditEvent.BREAKGLASS_STARTED.value, _SHOWING
-            )
+            rows = await connection.fetch(_READERS.format(period=period), *asked, *ends)
         return [PatientReader(**row) for row in rows]
 
     async def figures(self, *, since: datetime, before: datetime) -> list[AuditFigure]:
@@ -129,8 +130,8 @@ def _sound(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _conditions(question: AuditQuestion) -> tuple[str, list[Any]]:
-    """A WHERE clause of fixed texts and the values of its parameters."""
+def _conditions(question: AuditQuestion, *, first: int = 1) -> tuple[str, list[Any]]:
+    """A WHERE clause of fixed texts and the values of its parameters, numbered from `first` on."""
     asked = {
         "patients @> ARRAY[{}]::text[]": question.patient,
         "document_ids @> ARRAY[{}]::uuid[]": question.document_id,
@@ -142,5 +143,5 @@ def _conditions(question: AuditQuestion) -> tuple[str, list[Any]]:
         "at < {}": question.before,
     }
     given = [(text, value) for text, value in asked.items() if value is not None]
-    parts = [text.format(f"${number}") for number, (text, _) in enumerate(given, 1)]
+    parts = [text.format(f"${number}") for number, (text, _) in enumerate(given, first)]
     return " AND ".join(parts) or "true", [value for _, value in given]
