@@ -9,6 +9,7 @@ class AuditEvent(StrEnum):
     """What happened, as records name it: the thing, then the act."""
 
     REGISTERED = "auth.register"
+    VERIFICATION_REQUESTED = "auth.verification_requested"
     EMAIL_VERIFIED = "auth.email_verified"
     LOGIN = "auth.login"
     LOGOUT = "auth.logout"

@@ -67,17 +67,28 @@ class ApiKeys:
         )
         return [_kept(row) for row in rows]
 
-    async def revoke(self, account_id: UUID, key_id: UUID) -> bool:
-        """False when it is not the account's, or was revoked before."""
-        done = await self._connection.fetchval(
+    async def revoke(self, account_id: UUID, key_id: UUID) -> str | None:
+        """The key's prefix; None when it is not the account's, or was revoked before."""
+        prefix: str | None = await self._connection.fetchval(
             """
             UPDATE api_key SET revoked_at = now() WHERE id = $2 AND account_id = $1 AND revoked_at IS NULL
-            RETURNING true
+            RETURNING prefix
             """,
             account_id,
             key_id,
         )
-        return bool(done)
+        return prefix
+
+    async def revoke_all(self, account_id: UUID) -> tuple[str, ...]:
+        """Prefixes of the account's keys that counted until now."""
+        rows = await self._connection.fetch(
+            """
+            UPDATE api_key SET revoked_at = now()
+            WHERE account_id = $1 AND revoked_at IS NULL AND expires_at > now() RETURNING prefix
+            """,
+            account_id,
+        )
+        return tuple(row["prefix"] for row in rows)
 
 
 def _kept(row: asyncpg.Record) -> KeptKey:

@@ -79,9 +79,10 @@ class ApiKeyService:
     async def revoke(self, caller: Caller, key_id: UUID) -> None:
         """It is refused everywhere within a second. Raises `NotFound`."""
         async with self._db.transaction() as connection:
-            if not await ApiKeys(connection).revoke(UUID(caller.user_id), key_id):
+            prefix = await ApiKeys(connection).revoke(UUID(caller.user_id), key_id)
+            if prefix is None:
                 raise NotFound("There is no such key, or it was revoked before.")
-            await self._record(connection, AuditEvent.API_KEY_REVOKED, caller, str(key_id))
+            await self._record(connection, AuditEvent.API_KEY_REVOKED, caller, prefix)
 
     def _check(self, caller: Caller, wish: Wish) -> None:
         allowed = self._policy.permissions(caller.role) - NEVER

@@ -19,6 +19,7 @@ from domain.errors import BadLink
 from domain.mail import LinkPurpose, MailKind
 from stores.accounts import Account, Accounts
 from stores.addresses import AccountAddresses, Addresses
+from stores.api_keys import ApiKeys
 from stores.email_tokens import EmailTokens
 from stores.mail.queue import MailQueue
 from stores.postgres import Postgres
@@ -56,6 +57,9 @@ class RecoveryService:
             if allowed:
                 to = account.id if account and waits else None
                 await MailQueue.add(connection, to, MailKind.VERIFY, request_id=request_id())
+            await self._asked(
+                connection, AuditEvent.VERIFICATION_REQUESTED, email, account, allowed=allowed, mailed=waits
+            )
 
     async def forgot_password(self, email: str) -> None:
         """Mail a link to set a password, if the address has an account. Raises `TooMany` as above."""
@@ -68,14 +72,13 @@ class RecoveryService:
             if allowed:
                 to = known.id if known else None
                 await MailQueue.add(connection, to, MailKind.RESET, request_id=request_id())
-            await self._trail.record(
+            await self._asked(
                 connection,
                 AuditEvent.RESET_REQUESTED,
-                action="E",
-                outcome="success" if allowed and known else "failure",
-                about=account.id if account else None,
-                reason=None if allowed else "mail.limit",
-                names={"identifier": email},
+                email,
+                account,
+                allowed=allowed,
+                mailed=known is not None,
             )
 
     async def verify_email(self, token: str) -> None:
@@ -94,7 +97,7 @@ class RecoveryService:
             raise
 
     async def reset_password(self, token: str, new: str) -> None:
-        """Set the password and end every session; the link works once. Raises `BadLink`, `Invalid`."""
+        """Set the password, end every session and API key; the link works once. Raises `BadLink`, `Invalid`."""
         user: UUID | None = None
         try:
             async with self._db.connection() as connection:
@@ -116,6 +119,27 @@ class RecoveryService:
             raise
         await self._unlock(known.account.email_key)
 
+    async def _asked(
+        self,
+        connection: asyncpg.Connection,
+        event: AuditEvent,
+        email: str,
+        account: Account | None,
+        *,
+        allowed: bool,
+        mailed: bool,
+    ) -> None:
+        """Somebody unknown asked for a link; the same work whether or not there is an account."""
+        await self._trail.record(
+            connection,
+            event,
+            action="E",
+            outcome="success" if allowed and mailed else "failure",
+            about=account.id if account else None,
+            reason=None if allowed else "mail.limit",
+            names={"identifier": email},
+        )
+
     async def _proven(self, connection: asyncpg.Connection, user: UUID) -> None:
         await Addresses(connection).verify(user)
         await self._trail.record(connection, AuditEvent.EMAIL_VERIFIED, user=user)
@@ -130,6 +154,10 @@ class RecoveryService:
         """The password, all that hangs on the former one, and a mail to the owner."""
         await Accounts(connection).set_password(user, hashed)
         await Sessions(connection).end_others(user, None, "password_reset")
+        for prefix in await ApiKeys(connection).revoke_all(user):
+            await self._trail.record(
+                connection, AuditEvent.API_KEY_REVOKED, action="D", user=user, reason=prefix
+            )
         addresses = Addresses(connection)
         await addresses.verify(user)
         await addresses.wish(user, None, None)  # wished for by whoever knew the former password

@@ -31,6 +31,7 @@ async def verify_email(body: schemas.VerifyRequest, recovery: Recovery) -> None:
 
 
 @router.post("/api/v1/auth/resend-verification", status_code=202)
+@audit_refusals(AuditEvent.VERIFICATION_REQUESTED)
 async def resend_verification(body: schemas.EmailRequest, recovery: Recovery) -> schemas.Accepted:
     """Ask for another link to prove an address. The answer is the same whether or not it waits for one."""
     await recovery.resend_verification(body.email)

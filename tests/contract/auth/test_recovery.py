@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -59,6 +61,13 @@ async def reset(http: httpx.AsyncClient, token: str, password: str = NEW) -> htt
 
 def is_bad(answer: httpx.Response) -> bool:
     return (answer.status_code, answer.json().get("code")) == (400, "auth.link_invalid")
+
+
+async def audited(mailbox: Mailbox, event: str) -> list[dict[str, Any]]:
+    """What was written for the trail of this event, oldest first."""
+    async with mailbox.db.connection() as connection:
+        rows = await connection.fetch("SELECT body FROM outbox WHERE kind = 'audit' ORDER BY id")
+    return [row["body"] for row in rows if row["body"]["event"] == event]
 
 
 async def test_a4_nothing_is_possible_before_the_address_is_proven(
@@ -293,6 +302,43 @@ async def test_a15_a_reset_ends_every_session_and_tells_the_owner(
     assert (await person.me()).status_code == 401
     assert (await person.refresh()).status_code == 401
     assert (await mailbox.subjects(person.email))[-1] == "Your password was changed"
+
+
+async def test_a15_a_reset_revokes_api_keys_and_says_which(
+    client: httpx.AsyncClient, arrive: Arrive, mailbox: Mailbox
+) -> None:
+    person = await arrive()
+    wish = {
+        "name": "nightly",
+        "scopes": ["search.query"],
+        "expires_at": (datetime.now(UTC) + timedelta(days=30)).isoformat(),
+        "current_password": person.password,
+    }
+    path = "/api/v1/users/me/api-keys"
+    made = (await client.post(path, headers=person.bearer, json=wish)).json()
+    await forgot(client, person.email)
+    assert (await reset(client, await mailbox.token(person.email))).status_code == 204
+    person.password = NEW
+    assert (await person.login()).status_code == 200
+    assert (await client.get(path, headers=person.bearer)).json()["items"] == []
+    revoked = [entry["reason"] for entry in await audited(mailbox, "auth.api_key_revoked")]
+    assert made["prefix"] in revoked
+
+
+async def test_asking_for_another_link_is_audited_whoever_it_is(
+    strict: httpx.AsyncClient, mailbox: Mailbox
+) -> None:
+    person = Person(strict)
+    await person.register()
+    before = len(await audited(mailbox, "auth.verification_requested"))
+    for email in (person.email, f"nobody-{person.email}"):
+        await strict.post("/api/v1/auth/resend-verification", json={"email": email})
+    known, unknown = (await audited(mailbox, "auth.verification_requested"))[before:]
+    assert (known["outcome"], known["actor"], bool(known["on_behalf_of"])) == ("success", "anonymous", True)
+    assert (unknown["outcome"], unknown["on_behalf_of"]) == ("failure", None)
+    for entry in (known, unknown):
+        assert entry["sealed"]
+        assert person.email not in json.dumps(entry)
 
 
 async def test_a15_the_owner_is_told_of_a_changed_password(
