@@ -60,7 +60,7 @@ class MfaService:
         return Proposal(secret, otpauth_uri(secret, account.email))
 
     async def confirm(self, caller: Caller, code: str) -> Sequence[str]:
-        """Begin with the first code: the recovery codes. Ends what the session was restricted to."""
+        """Begin with the first code: the recovery codes. Ends what the session was restricted to, and all others."""
         user = UUID(caller.user_id)
         await self._credentials.admit_session(user, caller.session_id)
         async with self._db.transaction() as connection:
@@ -69,6 +69,7 @@ class MfaService:
                 raise _wrong_code()
             if caller.session_id:
                 await Sessions(connection).lift(UUID(caller.session_id))
+            await _end_others(connection, caller, "mfa_enabled")
             await self._record(connection, AuditEvent.MFA_ENABLED, caller)
             await MailQueue.add(connection, user, MailKind.MFA_ENABLED, request_id=request_id())
         return codes
@@ -83,13 +84,14 @@ class MfaService:
         return codes
 
     async def disable(self, caller: Caller, password: str, otp: str) -> None:
-        """No second factor any more. Raises `Conflict` also where the role needs one."""
+        """No second factor any more; ends all other sessions. Raises `Conflict` also where the role needs one."""
         if caller.role in self._required:
             raise Conflict("Your role needs a second factor.", code="mfa.required")
         user = await self._reauthenticated(caller, password, otp)
         async with self._db.transaction() as connection:
             await self._insist_on_enrolled(connection, user)
             await self._factor.remove(connection, user)
+            await _end_others(connection, caller, "mfa_disabled")
             await self._record(connection, AuditEvent.MFA_DISABLED, caller)
             await MailQueue.add(connection, user, MailKind.MFA_DISABLED, request_id=request_id())
 
@@ -107,6 +109,12 @@ class MfaService:
         await self._trail.record(
             connection, event, user=UUID(caller.user_id), role=caller.role, session=caller.session_id
         )
+
+
+async def _end_others(connection: asyncpg.Connection, caller: Caller, reason: str) -> None:
+    """Somebody else's login, made before the change, must not outlive it."""
+    kept = UUID(caller.session_id) if caller.session_id else None
+    await Sessions(connection).end_others(UUID(caller.user_id), kept, reason)
 
 
 def _wrong_code() -> Invalid:

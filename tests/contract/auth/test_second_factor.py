@@ -220,3 +220,19 @@ async def test_a10_a_complete_login_resets_the_window(app: FastAPI, arrive: Arri
         for code in codes[:4]:
             assert [(await one.login()).status_code for _ in range(4)] == [401] * 4
             assert (await one.login(otp=code)).status_code == 200
+
+
+async def test_a15_setting_up_or_giving_up_a_second_factor_ends_every_other_session(arrive: Arrive) -> None:
+    person = await arrive()
+    elsewhere = Person(person.client, name=person.name)
+    assert (await elsewhere.login()).status_code == 200
+    totp, codes = await enrolled(person)
+    await asyncio.sleep(0.6)
+    assert ((await elsewhere.me()).status_code, (await elsewhere.refresh()).status_code) == (401, 401)
+    assert (await person.me()).status_code == 200
+    assert (await elsewhere.login(otp=next_code(totp))).status_code == 200
+    given_up = await ask(person, "/disable", current_password=person.password, otp=codes[0])
+    assert given_up.status_code == 204, given_up.text
+    await asyncio.sleep(0.6)
+    assert ((await elsewhere.me()).status_code, (await elsewhere.refresh()).status_code) == (401, 401)
+    assert (await person.me()).status_code == 200
