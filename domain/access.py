@@ -48,10 +48,17 @@ class Caller:
     """`mfa`: a second factor must be set up before anything else."""
     scopes: frozenset[str] | None = None
     """Permissions that an API key was made for; None: a session, with all of the role's."""
+    api_key: str | None = None
+    """Prefix of the API key that is used."""
 
     def __post_init__(self) -> None:
         if any(kind(principal) not in KINDS for principal in self.principals):
             raise ValueError("unknown kind of principal")
+
+    @property
+    def through(self) -> str | None:
+        """What the audit trail has as the session: its id, or `key:PREFIX`."""
+        return f"key:{self.api_key}" if self.api_key else self.session_id
 
     def granted(self, permission: str) -> bool:
         """Whether the key that is used was made for this too. Always, with a session: then the role decides."""

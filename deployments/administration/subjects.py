@@ -84,7 +84,7 @@ class Subjects:
             action=act.action,
             outcome=outcome,
             role=caller.role,
-            session=caller.session_id,
+            session=caller.through,
             reason=reason or act.reason,
             about=about,
             names=names,

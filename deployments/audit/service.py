@@ -166,7 +166,7 @@ class AuditService:
                 document_ids=(document_id,) if document_id else (),
                 address=address() or None,
                 request_id=request_id(),
-                session_id=caller.session_id,
+                session_id=caller.through,
                 names={"request": said} if said not in ("", "{}") else {},
             )
         )

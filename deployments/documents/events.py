@@ -60,7 +60,7 @@ def entry(
         reason=reason,
         address=address() or None,
         request_id=request_id(),
-        session_id=caller.session_id if caller else None,
+        session_id=caller.through if caller else None,
         names={"title": document.metadata.title} if document and action in ("C", "U", "D") else {},
     )
 

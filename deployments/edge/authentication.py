@@ -171,7 +171,7 @@ class Admission:
                 reason=f"{permission}: {scope['method']} {facts.template}",
                 address=address() or None,
                 request_id=request_id(),
-                session_id=caller.session_id,
+                session_id=caller.through,
             )
         )
         raise denial

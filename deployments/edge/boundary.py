@@ -8,9 +8,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from deployments.edge.authentication import CALLER
 from deployments.edge.context import address, request_id
 from deployments.edge.problems import from_error, from_framework, internal_error
 from deployments.edge.route_table import Duration, facts_of
+from domain.access import Caller
 from domain.audit import AuditEvent
 from domain.errors import MedsearchError, Unavailable
 from stores.ports import AuditEntry, AuditLog
@@ -108,13 +110,16 @@ def _answer(error: Exception) -> Response:
 
 
 def _refusal(event: AuditEvent, scope: Scope) -> AuditEntry:
-    user = scope.get("medsearch.user")
+    caller = scope.get(CALLER)
+    known = caller if isinstance(caller, Caller) else None
     return AuditEntry(
         action="C",
         event=event,
         outcome="denied",
-        actor=f"user:{user}" if user else "anonymous",
+        actor=f"user:{known.user_id}" if known else "anonymous",
+        role=known.role if known else "",
         reason="request.invalid",
         address=address() or None,
         request_id=request_id(),
+        session_id=known.through if known else None,
     )

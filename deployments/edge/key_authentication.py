@@ -45,4 +45,4 @@ class KeyAuthentication:
             raise TokenRefused("subject")
         await self._directory.used(key.prefix)
         principals = counting(state.principals, self._policy.kinds(roles[0]))
-        return Caller(users[0], roles[0], principals, scopes=state.scopes)
+        return Caller(users[0], roles[0], principals, scopes=state.scopes, api_key=key.prefix)

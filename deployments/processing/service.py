@@ -83,6 +83,6 @@ class ProcessingService:
                 document_id=document_id,
                 address=address() or None,
                 request_id=request_id(),
-                session_id=caller.session_id,
+                session_id=caller.through,
             )
         )

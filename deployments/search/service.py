@@ -138,7 +138,7 @@ def _audit_entry(request: SearchRequest, caller: Caller, hits: list[Hit]) -> Aud
         document_ids=tuple(hit.document_id for hit in hits),
         address=address() or None,
         request_id=request_id(),
-        session_id=caller.session_id,
+        session_id=caller.through,
         query=request.query,
         names={"request": json.dumps(asked, sort_keys=True)} if asked else {},
     )

@@ -1,27 +1,40 @@
-"""An empty audit trail on the real Postgres, with hands that may do to it what nobody may."""
+"""An empty audit trail on the real Postgres, with hands that may do to it what nobody may, and who reads it."""
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import asyncpg
+import httpx
 import pytest
+from fastapi import FastAPI
 
 from cluster.databases import OWNER
+from config.policy import AccessPolicy
 from config.secrets import SecretStore
 from config.settings import Settings
+from deployments.auth.app import build_app
+from deployments.edge.environment import Edge
+from deployments.edge.token_verifier import TokenVerifier
 from domain.audit import AuditEvent
+from domain.ids import new_id
+from domain.tokens import Claims, SigningKey
 from stores.audit import PostgresAudit
 from stores.audit_chain import AuditChain, Verification
 from stores.audit_heads import Head
 from stores.audit_sealing import AuditSealing
 from stores.keyring import SecretKeys
-from stores.ports import AuditEntry
+from stores.ports import AuditEntry, SessionState
 from stores.postgres import Postgres, connect, database
+from tests.contract.documents.conftest import NoLimit, Sessions, SwitchableAudit
+from tests.unit.edge.doubles import HeldActivity, HeldKeys
 
 SIX_YEARS = timedelta(days=2192)
 
@@ -86,3 +99,63 @@ async def trail(settings: Settings, secrets: SecretStore) -> AsyncIterator[Trail
         await db.close()
     await audit.close()
     await owner.close()
+
+
+@dataclass
+class Office:
+    """The application with accounts made by the test."""
+
+    app: FastAPI
+    trail: Trail
+    audit: SwitchableAudit
+    sessions: Sessions
+    key: SigningKey
+    keys: HeldKeys
+
+    def somebody(self, role: str = "privacy_officer", *principals: str) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.app),
+            base_url="http://test/api/v1",
+            headers={"Authorization": f"Bearer {self.token(role, *principals)}"},
+        )
+
+    def token(self, role: str = "privacy_officer", *principals: str) -> str:
+        """An access token of an account that is new."""
+        user, session = new_id(), new_id()
+        known = frozenset({f"user:{user}", f"role:{role}", *principals})
+        self.sessions.states[session] = SessionState(True, 1, known)
+        now = int(time.time())
+        claims = Claims(user, session, role, 1, now, now + 600, new_id())
+        return self.key.issue(claims, issuer="medsearch", audience="medsearch-api")
+
+    async def recorded(self, event: str) -> list[dict[str, Any]]:
+        rows = await self.trail.owner.fetch(
+            "SELECT * FROM audit_record WHERE event = $1 ORDER BY position", event
+        )
+        return [dict(row) for row in rows]
+
+
+@pytest.fixture
+async def office(
+    trail: Trail, settings: Settings, secrets: SecretStore, tmp_path: Path
+) -> AsyncIterator[Office]:
+    key = SigningKey.generate()
+    jwks = tmp_path / "jwks.json"
+    jwks.write_text(json.dumps({"keys": [key.public_jwk()]}))
+    keys = HeldKeys()
+    sessions, audit = Sessions(), SwitchableAudit(PostgresAudit.of(settings, secrets))
+    edge = Edge(
+        settings=settings,
+        secrets=secrets,
+        policy=AccessPolicy.load(),
+        sessions=sessions,
+        audit=audit,
+        limiter=NoLimit(),
+        tokens=TokenVerifier(jwks, issuer="medsearch", audience="medsearch-api"),
+        keys=SecretKeys.of(settings, secrets),
+        activity=HeldActivity(),
+        api_keys=keys,
+    )
+    app = build_app(settings, secrets, edge=edge)
+    async with app.router.lifespan_context(app):
+        yield Office(app, trail, audit, sessions, key, keys)

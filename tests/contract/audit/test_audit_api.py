@@ -4,91 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
 
-from config.policy import AccessPolicy
-from config.secrets import SecretStore
-from config.settings import Settings
-from deployments.auth.app import build_app
-from deployments.edge.environment import Edge
-from deployments.edge.token_verifier import TokenVerifier
+from domain.api_keys import ApiKey
 from domain.audit import AuditEvent
 from domain.ids import new_id
-from domain.tokens import Claims, PublicKeys, SigningKey
-from stores.audit import PostgresAudit
+from domain.tokens import PublicKeys
 from stores.audit_heads import Signed, parse_heads
-from stores.keyring import SecretKeys
-from stores.ports import SessionState
-from tests.contract.audit.conftest import Trail
-from tests.contract.documents.conftest import NoLimit, Sessions, SwitchableAudit
-from tests.unit.edge.doubles import HeldActivity, HeldKeys
+from stores.ports import ApiKeyState
+from tests.contract.audit.conftest import Office
 
 PATHS = ["/audit", "/audit/readers?patient=LAB|1", "/audit/figures", "/audit/export", "/audit/heads"]
-
-
-@dataclass
-class Office:
-    """The application with accounts made by the test."""
-
-    app: FastAPI
-    trail: Trail
-    audit: SwitchableAudit
-    sessions: Sessions
-    key: SigningKey
-
-    def somebody(self, role: str = "privacy_officer", *principals: str) -> httpx.AsyncClient:
-        user, session = new_id(), new_id()
-        known = frozenset({f"user:{user}", f"role:{role}", *principals})
-        self.sessions.states[session] = SessionState(True, 1, known)
-        now = int(time.time())
-        claims = Claims(user, session, role, 1, now, now + 600, new_id())
-        token = self.key.issue(claims, issuer="medsearch", audience="medsearch-api")
-        return httpx.AsyncClient(
-            transport=httpx.ASGITransport(self.app),
-            base_url="http://test/api/v1",
-            headers={"Authorization": f"Bearer {token}"},
-        )
-
-    async def recorded(self, event: str) -> list[dict[str, Any]]:
-        rows = await self.trail.owner.fetch(
-            "SELECT * FROM audit_record WHERE event = $1 ORDER BY position", event
-        )
-        return [dict(row) for row in rows]
-
-
-@pytest.fixture
-async def office(
-    trail: Trail, settings: Settings, secrets: SecretStore, tmp_path: Path
-) -> AsyncIterator[Office]:
-    key = SigningKey.generate()
-    jwks = tmp_path / "jwks.json"
-    jwks.write_text(json.dumps({"keys": [key.public_jwk()]}))
-    sessions, audit = Sessions(), SwitchableAudit(PostgresAudit.of(settings, secrets))
-    edge = Edge(
-        settings=settings,
-        secrets=secrets,
-        policy=AccessPolicy.load(),
-        sessions=sessions,
-        audit=audit,
-        limiter=NoLimit(),
-        tokens=TokenVerifier(jwks, issuer="medsearch", audience="medsearch-api"),
-        keys=SecretKeys.of(settings, secrets),
-        activity=HeldActivity(),
-        api_keys=HeldKeys(),
-    )
-    app = build_app(settings, secrets, edge=edge)
-    async with app.router.lifespan_context(app):
-        yield Office(app, trail, audit, sessions, key)
 
 
 async def items(client: httpx.AsyncClient, path: str = "/audit", **query: Any) -> list[dict[str, Any]]:
@@ -303,3 +233,17 @@ async def test_what_no_key_opens_is_shown_as_unreadable(office: Office) -> None:
     await office.trail.owner.execute("UPDATE audit_record SET key_name = 'audit-field-key-9'")
     (shown,) = await items(office.somebody(), event="document.view")
     assert (shown["query"], shown["names"], shown["readable"]) == (None, {}, False)
+
+
+async def test_what_an_api_key_does_is_recorded_with_the_key(office: Office) -> None:
+    key, user = ApiKey.generate(), new_id()
+    principals = frozenset({f"user:{user}", "role:privacy_officer"})
+    office.keys.states[key.prefix] = ApiKeyState(key.digest, True, frozenset({"audit.read"}), principals)
+    async with office.somebody() as client:
+        client.headers["Authorization"] = f"Bearer {key.text}"
+        assert (await client.get("/audit")).status_code == 200
+        assert (await client.get("/audit/figures")).status_code == 403
+    for event in ("audit.read", "access.denied"):
+        (row,) = await office.recorded(event)
+        assert (row["actor"], row["session_id"]) == (f"user:{user}", f"key:{key.prefix}")
+        assert key.secret not in str(row)
