@@ -38,7 +38,3 @@ class AuditSealer:
     async def wait(self, seconds: float) -> None:
         """Nothing wakes it: what is not sealed yet is safe, only not yet proven."""
         await asyncio.sleep(max(seconds, self._seconds))
-
-    async def forget(self) -> int:
-        """Retention is the owner's command; the sealer can delete nothing."""
-        return 0

@@ -230,6 +230,7 @@ def event_pump(settings: Settings, secrets: SecretStore) -> Running:
         event_log,
         kept=timedelta(days=settings.events.retention_days),
         duties=[mailer, closer, sealer],
+        keepers=[mailer],
     )
     office = Leadership(database(settings, "event"), secrets, "event-pump", silence_seconds=15)
 

@@ -52,6 +52,13 @@ class Duty(Protocol):
 
     async def run_once(self) -> int: ...
     async def wait(self, seconds: float) -> None: ...
+
+
+class Keeper(Protocol):
+    """Keeps what is done for a while, and forgets it hourly."""
+
+    name: str
+
     async def forget(self) -> int: ...
 
 
@@ -66,6 +73,7 @@ class EventPump:
         *,
         kept: timedelta,
         duties: Sequence[Duty] = (),
+        keepers: Sequence[Keeper] = (),
         batch: int = 100,
     ) -> None:
         self._relay = relay
@@ -73,6 +81,7 @@ class EventPump:
         self._log = event_log
         self._kept = kept
         self._duties = tuple(duties)
+        self._keepers = (*readers, *keepers)
         self._batch = batch
 
     async def run(self) -> None:
@@ -81,10 +90,10 @@ class EventPump:
             tasks.create_task(_hourly("event-log", self._forget_events))
             for reader in self._readers:
                 tasks.create_task(self._read(reader))
-                tasks.create_task(_hourly(reader.name, reader.forget))
             for duty in self._duties:
                 tasks.create_task(_forever(duty.name, duty.run_once, duty.wait, self._batch))
-                tasks.create_task(_hourly(duty.name, duty.forget))
+            for keeper in self._keepers:
+                tasks.create_task(_hourly(keeper.name, keeper.forget))
 
     async def _read(self, reader: Reader) -> None:
         await _forever(

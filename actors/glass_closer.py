@@ -29,7 +29,3 @@ class GlassCloser:
     async def wait(self, seconds: float) -> None:
         """Nothing wakes it: what has ended is shut without it."""
         await asyncio.sleep(max(seconds, self._every))
-
-    async def forget(self) -> int:
-        """It keeps nothing."""
-        return 0

@@ -120,10 +120,11 @@ async def test_events_are_forgotten_as_far_as_the_slowest_reader_of_their_topic(
     assert log.forgotten == [({Topic.DOCUMENT: 4, Topic.SYSTEM: 0}, KEPT)]
 
 
-async def test_other_duties_run_beside_the_events(quick):
-    relay, duty = Source("relay"), Source("mailer", 25, troubles=1)
-    pump: Any = EventPump(relay, [], Log(), kept=KEPT, duties=[duty])
+async def test_other_duties_run_beside_the_events_and_keepers_forget(quick):
+    relay, duty, other = Source("relay"), Source("mailer", 25, troubles=1), Source("sealer", 5)
+    pump: Any = EventPump(relay, [], Log(), kept=KEPT, duties=[duty, other], keepers=[duty])
     task = asyncio.create_task(pump.run())
     await eventually(lambda: (duty.moved, duty.forgot) == (25, 1))
+    await eventually(lambda: (other.moved, other.forgot) == (5, 0))
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
