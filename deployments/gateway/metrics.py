@@ -19,6 +19,7 @@ from domain.errors import Unavailable
 from stores import outbox
 from stores.audit_sealing import unsealed
 from stores.job_reports import JobReports, QueueStats
+from stores.mail.queue import MailQueue
 from stores.postgres import Postgres, database
 from stores.workers import Decision, WorkerRow, WorkerStore
 
@@ -46,7 +47,7 @@ class Gauges(Protocol):
 
 
 class StoreGauges:
-    """Outboxes, job queue, workers, the audit trail. A database that is away is shown as down, the others are measured."""
+    """Outboxes, job queue, workers, mails, the audit trail. A database that is away is shown as down, the others are measured."""
 
     def __init__(
         self, settings: Settings, secrets: SecretStore, *, clock: Callable[[], float] = time.monotonic
@@ -76,6 +77,7 @@ class StoreGauges:
             samples = [
                 *await (self._trail() if service == "audit" else self._outbox(service)),
                 *(await self._processing() if service == "processing" else []),
+                *(await self._mail() if service == "auth" else []),
             ]
         except Unavailable:
             return [Sample("medsearch_database_up", up, 0, labels)]
@@ -90,6 +92,14 @@ class StoreGauges:
             Sample(
                 "medsearch_outbox_oldest_seconds", "Age of the oldest of them.", depth.oldest_seconds, labels
             ),
+        ]
+
+    async def _mail(self) -> list[Sample]:
+        async with self._databases["auth"].connection() as connection:
+            backlog = await MailQueue.backlog(connection)
+        return [
+            Sample("medsearch_mail_waiting", "Mails neither sent nor given up.", backlog.waiting),
+            Sample("medsearch_mail_oldest_seconds", "Age of the oldest of them.", backlog.oldest_seconds),
         ]
 
     async def _trail(self) -> list[Sample]:

@@ -52,6 +52,14 @@ class QueuedMail:
     recipient: Recipient | None
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Mails neither sent nor given up, and the age of the oldest."""
+
+    waiting: int
+    oldest_seconds: float
+
+
 class MailQueue:
     """The statements on mails, each on a connection that the caller has a transaction in."""
 
@@ -103,6 +111,18 @@ class MailQueue:
             lease,
         )
         return [_queued(row) for row in rows]
+
+    @staticmethod
+    async def backlog(connection: asyncpg.Connection) -> Backlog:
+        row = await connection.fetchrow(
+            """
+            SELECT count(*) AS waiting,
+                   coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)::float8 AS oldest_seconds
+            FROM mail WHERE sent_at IS NULL AND failed_at IS NULL
+            """
+        )
+        assert row is not None  # noqa: S101 - an aggregate always has its row
+        return Backlog(**row)
 
     @staticmethod
     async def sent(connection: asyncpg.Connection, mail: QueuedMail) -> None:

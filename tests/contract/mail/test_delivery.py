@@ -19,6 +19,7 @@ from actors.mailer import Mailer
 from config.mail_settings import MailSettings
 from config.secrets import SecretStore
 from config.settings import HttpSettings, Settings
+from deployments.gateway.metrics import StoreGauges
 from domain.mail import MailKind
 from stores.keyring import SecretKeys
 from stores.listening import Listener
@@ -290,6 +291,24 @@ async def test_adding_a_mail_wakes_the_mailer(post: Post) -> None:
     await post.add("a@example.com")
     async with asyncio.timeout(5):
         await waiting
+
+
+async def test_mails_that_wait_are_counted_with_the_age_of_the_oldest(
+    post: Post, db: Postgres, settings: Settings, secrets: SecretStore
+) -> None:
+    async with db.transaction() as connection:
+        sent, failed, *_ = [
+            await MailQueue.add(connection, None, MailKind.NAME_TAKEN, address="a@example.com")
+            for _ in range(4)
+        ]
+        await connection.execute("UPDATE mail SET created_at = now() - interval '90 seconds'")
+        await connection.execute("UPDATE mail SET sent_at = now() WHERE id = $1", sent)
+        await connection.execute("UPDATE mail SET failed_at = now() WHERE id = $1", failed)
+    gauges = StoreGauges(settings, secrets)
+    samples = {sample.name: sample.value for sample in await gauges.collect()}
+    await gauges.close()
+    assert samples["medsearch_mail_waiting"] == 2
+    assert 89 < samples["medsearch_mail_oldest_seconds"] < 200
 
 
 async def test_old_mails_and_links_are_forgotten(post: Post, db: Postgres) -> None:
