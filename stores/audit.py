@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import asyncpg
+
 from config.secrets import SecretStore
 from config.settings import Settings
 from domain.ids import new_id
@@ -69,21 +71,8 @@ class PostgresAudit:
 
     async def insert_sealed(self, record_id: UUID, body: Mapping[str, Any]) -> None:
         """Store what `seal` made; one with this id that is already there is left as it is."""
-        sealed = body["sealed"] or {}
         async with self.db.connection() as connection:
-            await connection.execute(
-                INSERT,
-                record_id,
-                datetime.fromisoformat(body["at"]),
-                body.get(
-                    "patients", [body["patient"]] if body["patient"] else []
-                ),  # absent: an older outbox row
-                [UUID(document_id) for document_id in body["document_ids"]],
-                b64decode(sealed["ciphertext"]) if sealed else None,
-                b64decode(sealed["nonce"]) if sealed else None,
-                sealed.get("key_name"),
-                *(body[name] for name in PLAIN),
-            )
+            await insert(connection, record_id, body)
 
     async def close(self) -> None:
         await self.db.close()
@@ -98,6 +87,22 @@ class PostgresAudit:
             "nonce": b64encode(sealed.nonce).decode(),
             "key_name": sealed.key_name,
         }
+
+
+async def insert(connection: asyncpg.Connection, record_id: UUID, body: Mapping[str, Any]) -> None:
+    """As `PostgresAudit.insert_sealed`, on a connection of `audit_db` that the caller has."""
+    sealed = body["sealed"] or {}
+    await connection.execute(
+        INSERT,
+        record_id,
+        datetime.fromisoformat(body["at"]),
+        body.get("patients", [body["patient"]] if body["patient"] else []),  # absent: an older outbox row
+        [UUID(document_id) for document_id in body["document_ids"]],
+        b64decode(sealed["ciphertext"]) if sealed else None,
+        b64decode(sealed["nonce"]) if sealed else None,
+        sealed.get("key_name"),
+        *(body[name] for name in PLAIN),
+    )
 
 
 def opened(keys: Keys, record_id: UUID, sealed: Sealed) -> tuple[str | None, dict[str, str]]:

@@ -7,6 +7,7 @@ import typer
 from cluster.cli import (
     administration,
     api_keys,
+    audit,
     client,
     emergency,
     index,
@@ -21,6 +22,7 @@ from cluster.cli import (
 COMMANDS = (
     administration,
     api_keys,
+    audit,
     client,
     emergency,
     index,

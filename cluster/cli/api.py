@@ -140,6 +140,28 @@ class Api:
             )
         )
 
+    async def download(
+        self, path: str, write: Callable[[bytes], object], *, params: Mapping[str, str] | None = None
+    ) -> None:
+        """Hand an authenticated answer over piece by piece; raises as `call`, also when it ends too early.
+
+        Sent once: what was written cannot be taken back.
+        """
+        for renewed in (False, True):
+            headers = {"Authorization": f"Bearer {await self._access_token(renew=renewed)}"}
+            try:
+                async with self._http.stream("GET", path, params=params, headers=headers) as answer:
+                    if answer.status_code == httpx.codes.UNAUTHORIZED:
+                        continue
+                    if not answer.is_success:
+                        await answer.aread()
+                    async for piece in _checked(answer).aiter_bytes():
+                        write(piece)
+                    return
+            except httpx.TransportError as error:
+                raise _unreachable(self.origin, error) from error
+        raise _ended(self.origin)
+
     async def settled(self, document_id: str) -> dict[str, Any]:
         """The document's status once nothing happens to it any more without somebody's command."""
         while True:

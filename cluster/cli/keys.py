@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import pwd
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cluster.cli.platform import AsJson, readable_errors
+from cluster.cli.platform import AsJson, insist_on_user, readable_errors
 from config.loading import load_settings
 from config.secrets import SecretMissing, SecretStore, variable
 from config.settings import Settings
@@ -114,11 +112,9 @@ async def _recorded(
 
 
 def _opened() -> tuple[Settings, SecretStore, SecretKeys]:
-    """Raises `MedsearchError` for another user than the platform's: it could not read what we would write."""
     settings = load_settings().settings
     secrets = SecretStore(settings.secrets_path)
-    if settings.data_dir.exists() and (owner := settings.data_dir.stat().st_uid) != os.geteuid():
-        raise MedsearchError(f"Run this as the user of the platform, {pwd.getpwuid(owner).pw_name}.")
+    insist_on_user(settings)
     return settings, secrets, SecretKeys.of(settings, secrets)
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import pwd
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -162,6 +164,20 @@ async def _serve_status(settings: Settings) -> ServeStatus | None:
         return await ServeApi(settings, token.read_text(encoding="ascii")).status()
     except (ServeFailed, FileNotFoundError):
         return None
+
+
+def insist_on_user(settings: Settings) -> None:
+    """Raises `MedsearchError` for another user than the platform's: it could not read what we would write."""
+    if settings.data_dir.exists() and (owner := settings.data_dir.stat().st_uid) != os.geteuid():
+        raise MedsearchError(f"Run this as the user of the platform, {_name(owner)}.")
+
+
+def _name(uid: int) -> str:
+    """The user's name; the number where there is no such user, as in a container."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 @contextmanager

@@ -212,3 +212,31 @@ async def test_logout_forgets_even_when_nothing_answers(
     with pytest.raises(Unreachable):
         await api.logout()
     assert tokens.read() is None
+
+
+async def downloaded(api: Api) -> bytes:
+    pieces: list[bytes] = []
+    await api.download("/api/v1/audit/export", pieces.append)
+    return b"".join(pieces)
+
+
+async def test_a_download_renews_a_refused_token(api: Api, platform: Platform, tokens: MemoryTokens) -> None:
+    tokens.write(Tokens("access-revoked", "refresh-old", time.time() + 900))
+    assert json.loads(await downloaded(api)) == {"id": "one"}
+    assert paths(platform) == ["/audit/export", "/auth/refresh", "/audit/export"]
+
+
+async def test_a_download_that_breaks_off_is_no_download(
+    api: Api, platform: Platform, tokens: MemoryTokens
+) -> None:
+    async def cut() -> AsyncIterator[bytes]:
+        yield b"id,at\n"
+        raise httpx.RemoteProtocolError("peer closed connection")
+
+    tokens.write(Tokens("access-0", "refresh-0", time.time() + 900))
+    platform.trouble = [httpx.Response(200, content=cut())]
+    with pytest.raises(Unreachable, match="broke"):
+        await downloaded(api)
+    platform.trouble = [problem(403, "access.forbidden", "Not yours.")]
+    with pytest.raises(Refused, match="Not yours"):
+        await downloaded(api)

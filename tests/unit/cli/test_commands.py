@@ -87,6 +87,8 @@ def test_one_title_for_many_files_is_refused(tmp_path: Path) -> None:
         *("break-glass start", "break-glass stop"),
         *("sessions list", "sessions end", "mfa enrol", "mfa disable"),
         *("api-keys create", "api-keys list", "api-keys revoke"),
+        *("audit list", "audit readers", "audit own", "audit export", "audit heads"),
+        *("audit verify", "audit prune"),
     ],
 )
 def test_every_command_explains_itself(command: str) -> None:
@@ -109,6 +111,8 @@ def test_without_a_login_the_exit_code_says_so(tmp_path: Path, monkeypatch: pyte
         ["admin", "approve", "drsmith", "emperor"],
         ["share", "sensitivity", "x", "secret", "--reason", "why"],
         ["break-glass", "start", "LAB|1", "--reason", "emergency room", "--minutes", "61"],
+        ["audit", "list", "--event", "document.burn"],
+        ["audit", "list", "--from", "yesterday"],
     ],
 )
 def test_wrong_usage_is_refused_before_anything_is_sent(command: list[str]) -> None:
