@@ -82,9 +82,11 @@ async def change(
     pace: Pace,
     *,
     limit: int = 200,
+    wait: bool = False,
 ) -> list[Job]:
-    """Change unlocked rows (`SKIP LOCKED`) that fulfil `where`, a condition of ours; the new jobs."""
-    query = f"SELECT * FROM job WHERE {where} ORDER BY id LIMIT {limit} FOR UPDATE SKIP LOCKED"  # noqa: S608
+    """Change rows that fulfil `where`, a condition of ours; the new jobs. Passes over locked ones unless told to `wait`."""
+    locked = "" if wait else "SKIP LOCKED"
+    query = f"SELECT * FROM job WHERE {where} ORDER BY id LIMIT {limit} FOR UPDATE {locked}"  # noqa: S608
     rows = await connection.fetch(query, *arguments)
     jobs = [apply(read(row)) for row in rows]
     await save(connection, jobs, pace)

@@ -210,13 +210,13 @@ class JobStore:
         Audit `records` go with the first. May be broken off and begun again.
         """
         async with self.db.connection() as connection:
-            began = await job_rows.clock(connection)
-        where = "status = 'indexed' AND finished_at <= $1"
+            began = await connection.fetchval("SELECT nextval('job_sequence')")
+        where = "status = 'indexed' AND sequence < $1"
         total = 0
         while True:
             async with self.db.transaction() as connection:
                 changed = await job_rows.change(
-                    connection, where, (began,), job_life.reindexed, self._pace, limit=at_once
+                    connection, where, (began,), job_life.reindexed, self._pace, limit=at_once, wait=True
                 )
                 await outbox.publish_audit(connection, *records)
             records = ()

@@ -127,7 +127,7 @@ async def bench(
         own = Postgres.of(settings, secrets, "processing")
         return LeasePulse(own, JobStore(own, jobs.rules))
 
-    heart = Heart(pulse, seconds=0.1, lease_seconds=5, stuck_seconds=60, on_stuck=lambda: None)
+    heart = Heart(pulse, seconds=1, lease_seconds=5, stuck_seconds=60, on_stuck=lambda: None)
     heart.start()
     yield Bench(jobs, search, heart, upload)
     await asyncio.to_thread(heart.stop)

@@ -81,6 +81,13 @@ async def told(published, document: UUID, outcome: str) -> None:
             await asyncio.sleep(0.02)
 
 
+async def written(writer: IndexWriter, count: int) -> None:
+    """Return when that many jobs are written; a late heartbeat may hold their rows for a moment."""
+    async with asyncio.timeout(10):
+        while count := count - await writer.write_batch():  # noqa: ASYNC110 - rows that others unlock
+            await asyncio.sleep(0.02)
+
+
 async def ended(task: asyncio.Task[Any]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
