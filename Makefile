@@ -29,7 +29,7 @@ down: ## Stop the platform that runs on this checkout's data folder
 	@$(BIN)/medsearch down
 
 test: $(VENV)/.installed-dev ## Install what is missing, run the whole test suite, print branch coverage
-	$(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadgroup --cov --cov-report=term
+	$(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --cov --cov-report=term
 
 test-unit: $(VENV)/.installed-dev ## Only the tests without servers: seconds
 	$(BIN)/python -m pytest tests/unit

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.elasticsearch import Missing, running_elasticsearch
 
@@ -15,12 +16,15 @@ PLATFORMS = ("cluster", "e2e")
 """Folders whose tests start whole platforms: one process runs them all, the others share the rest."""
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    folder = Path(__file__).parent
-    for item in items:
-        if item.path.relative_to(folder).parts[0] in PLATFORMS:
-            item.add_marker(pytest.mark.xdist_group("platforms"))
+class Lanes(LoadScopeScheduling):
+    """Hands out tests one by one, but those of `PLATFORMS` all to one process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "platforms" if nodeid.split("/")[1] in PLATFORMS else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes:
+    return Lanes(config, log)
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
