@@ -16,6 +16,21 @@ PLATFORMS = ("cluster", "e2e")
 """Folders whose tests start whole platforms: one process runs them all, the others share the rest."""
 
 
+SHARED = {"shared_platform", "demo"}
+"""Fixtures whose platform stays for the rest of its folder."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one platform follow each other, in whatever order: one runs at a time."""
+
+    def place(item: pytest.Item) -> tuple[str, bool]:
+        folder = item.path.parent.name
+        return (folder, not SHARED.isdisjoint(item.fixturenames)) if folder in PLATFORMS else ("", False)  # type: ignore[attr-defined]
+
+    items.sort(key=place)
+
+
 class Lanes(LoadScopeScheduling):
     """Hands out tests one by one, but those of `PLATFORMS` all to one process."""
 

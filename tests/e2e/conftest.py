@@ -18,7 +18,7 @@ from tests.platform import Platform, running_platform
 PASSWORD = "copper-lantern-meadow-64"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def demo() -> Iterator[Platform]:
     with running_platform(AUTH__DEMO_ACCOUNTS="true") as platform:
         yield platform

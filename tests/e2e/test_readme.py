@@ -14,29 +14,29 @@ from tests.platform import Platform, running_platform
 
 
 @pytest.fixture(scope="module")
-def demo() -> Iterator[Platform]:
+def fresh() -> Iterator[Platform]:
     with running_platform(AUTH__DEMO_ACCOUNTS="true") as platform:
         yield platform
 
 
-def test_tour_gives_the_shown_answers(demo: Platform) -> None:
+def test_tour_gives_the_shown_answers(fresh: Platform) -> None:
     tour = list(steps(README.read_text()))
     assert len(tour) >= 5
-    environment = terminal(demo)
+    environment = terminal(fresh)
     for step in tour:
         assert normalised(run(step, environment)) == normalised(step.output), step.command
 
 
 @pytest.mark.elasticsearch
 @pytest.mark.timeout(900)
-def test_elasticsearch_gives_the_same_documents_and_counts(demo: Platform, elasticsearch_url: str) -> None:
+def test_elasticsearch_gives_the_same_documents_and_counts(fresh: Platform, elasticsearch_url: str) -> None:
     backend = {
         "SEARCH__BACKEND": "elasticsearch",
         "SEARCH__ELASTICSEARCH_URLS": json.dumps([elasticsearch_url]),
         "SEARCH__INDEX_PREFIX": "tour",
     }
     with running_platform(AUTH__DEMO_ACCOUNTS="true", **backend) as other:
-        assert found(other) == found(demo)
+        assert found(other) == found(fresh)
 
 
 def terminal(platform: Platform) -> Mapping[str, str]:
