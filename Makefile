@@ -56,8 +56,9 @@ bench-bulk: $(VENV)/.installed-dev ## Kill a bulk load half way, submit it again
 bench-audit: $(VENV)/.installed-dev ## Write, seal, read and verify a million audit records (RECORDS=1000000, ten minutes)
 	$(BIN)/python -m benchmarks.audit --records $(or $(RECORDS),1000000)
 
-docs: $(VENV)/.installed ## Write the settings reference anew
+docs: $(VENV)/.installed ## Write the pages of settings and roles anew
 	$(BIN)/python -m config.reference > docs/settings.md
+	$(BIN)/python -m domain.roles_page > docs/roles.md
 
 readme: $(VENV)/.installed-dev ## Write the README's tour anew, from the running platform of this checkout
 	$(BIN)/python -m tests.e2e.tour
