@@ -12,7 +12,7 @@ import asyncpg
 from config.account_settings import PasswordSettings
 from deployments.auth.hashing import PasswordHasher, Verification
 from deployments.auth.second_factor import Factor, SecondFactor
-from deployments.auth.throttle import LoginThrottle, Throttled
+from deployments.auth.throttle import Attempt, LoginThrottle, Throttled
 from deployments.auth.trail import AccountTrail
 from deployments.edge.context import address, request_id
 from domain.audit import AuditEvent
@@ -53,8 +53,11 @@ class Credentials:
         self._trail = trail
         self._known_address = known_address
 
-    async def admit(self, key: str, submitted: str) -> None:
-        """Count an attempt at the account of address `key`. Raises `TooMany`; a window's first refusal is audited."""
+    async def admit(self, key: str, submitted: str) -> Attempt:
+        """Count an attempt at the account of address `key`, until it is excused or succeeds, as a wrong one.
+
+        Raises `TooMany`; a window's first refusal is audited.
+        """
 
         async def known() -> bool:
             async with self._db.connection() as connection:
@@ -62,7 +65,7 @@ class Credentials:
                 return await Sessions(connection).known_address(key, address(), since)
 
         try:
-            await self._throttle.admit(key, address(), known)
+            return await self._throttle.admit(key, address(), known)
         except Throttled as refusal:
             await self._locked_out(refusal, names={"identifier": submitted})
             raise
@@ -71,13 +74,16 @@ class Credentials:
         """Compare, after `admit`. The work is the same without an account that one may log in to."""
         checked = await self._hasher.verify(password, account.password_hash if account else None)
         if account is None or not checked.right or not account.active or account.kind != "person":
-            await self._throttle.failed(address())
             return Verification(False)
         return checked
 
-    async def succeeded(self, key: str) -> None:
+    async def excuse(self, attempt: Attempt) -> None:
+        """Nothing that was shown at a login was wrong, or nobody looked at it."""
+        await self._throttle.excuse(attempt)
+
+    async def succeeded(self, attempt: Attempt, key: str) -> None:
         """Everything asked for at a login was right."""
-        await self._throttle.succeeded(key, address())
+        await self._throttle.succeeded(attempt, key, address())
 
     async def admit_session(self, user: UUID, session: str | None) -> None:
         """Count a password or code asked for again in a session; raises `TooMany`."""
@@ -106,6 +112,7 @@ class Credentials:
             raise Unauthenticated("The session has ended. Log in again.")
         await self.admit_session(user, session)
         if not (await self.check(account, password or "")).right:
+            await self._throttle.failed(address())
             error = FieldError(
                 "current_password", "wrong", "The current password is needed, and must be right."
             )
@@ -114,10 +121,6 @@ class Credentials:
             await self._confirm_factor(account, otp)
         await self._throttle.confirmed(session or str(user))
         return account
-
-    async def wrong_factor(self) -> None:
-        """Count a wrong code."""
-        await self._throttle.failed(address())
 
     async def _confirm_factor(self, account: Account, otp: str | None) -> None:
         async with self._db.transaction() as connection:
@@ -129,7 +132,7 @@ class Credentials:
             if found := await self._factor.accept(connection, account.id, otp):
                 await self.record_factor(connection, account, found)
                 return
-        await self.wrong_factor()
+        await self._throttle.failed(address())
         wrong = FieldError("otp", "wrong", "This is not the code of now; each code works once.")
         raise Invalid("The code is wrong.", code="auth.wrong_otp", errors=(wrong,))
 
