@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from uuid import UUID
@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from config.account_settings import PasswordSettings
+from deployments.auth.decoys import Decoys
 from deployments.auth.hashing import PasswordHasher, Verification
 from deployments.auth.second_factor import Factor, SecondFactor
 from deployments.auth.throttle import Attempt, LoginThrottle, Throttled
@@ -40,6 +41,7 @@ class Credentials:
         *,
         rules: PasswordSettings,
         hasher: PasswordHasher,
+        decoys: Decoys,
         throttle: LoginThrottle,
         trail: AccountTrail,
         factor: SecondFactor,
@@ -49,6 +51,7 @@ class Credentials:
         self._db = db
         self._rules = rules
         self._hasher = hasher
+        self._decoys = decoys
         self._throttle = throttle
         self._trail = trail
         self._known_address = known_address
@@ -56,8 +59,9 @@ class Credentials:
     async def admit(self, key: str, submitted: str) -> Attempt:
         """Count an attempt at the account of address `key`, until it is excused or succeeds, as a wrong one.
 
-        Raises `TooMany`; a window's first refusal is audited.
+        Raises `TooMany`; a window's first refusal is audited. While many wait for their hash, `Unavailable` at once.
         """
+        self._hasher.insist_on_room()
 
         async def known() -> bool:
             async with self._db.connection() as connection:
@@ -70,9 +74,13 @@ class Credentials:
             await self._locked_out(refusal, names={"identifier": submitted})
             raise
 
-    async def check(self, account: Account | None, password: str) -> Verification:
+    async def decoy(self, connection: asyncpg.Connection, key: str) -> str:
+        """What a password for address `key` is compared with if it has no account."""
+        return await self._decoys.of(connection, key)
+
+    async def check(self, account: Account | None, password: str, decoy: str | None = None) -> Verification:
         """Compare, after `admit`. The work is the same without an account that one may log in to."""
-        checked = await self._hasher.verify(password, account.password_hash if account else None)
+        checked = await self._hasher.verify(password, account.password_hash if account else None, decoy)
         if account is None or not checked.right or not account.active or account.kind != "person":
             return Verification(False)
         return checked
@@ -160,12 +168,15 @@ class Credentials:
                 names=names,
             )
 
-    async def hash_new(self, field: str, password: str, *, username: str, email: str) -> str:
-        """The hash of a new password; raises `Invalid` naming `field` when it may not be used."""
+    async def hash_new(self, field: str, password: str, *, own: Iterable[str]) -> str:
+        """The hash of a new password; raises `Invalid` naming `field` when it may not be used.
+
+        `own`: the person's own words (`domain.passwords.own_words`).
+        """
         error = refusal(
             field,
             password,
-            own=(username, email, email.partition("@")[0]),
+            own=own,
             shortest=self._rules.min_length,
             longest=self._rules.max_length,
         )

@@ -99,7 +99,7 @@ class LoginService:
         `before` is done in the session's transaction once everything was right; what it raises ends the login.
 
         Raises `Unauthenticated` for every reason (`auth.otp_required` only after the right password), `TooMany`,
-        `Forbidden` (unverified).
+        `Forbidden` (unverified), `Unavailable` (too many at once).
         """
         key = email_key(email)
         attempt = await self._credentials.admit(key, email)
@@ -119,7 +119,8 @@ class LoginService:
         for _ in range(ROUNDS):
             async with self._db.connection() as connection:
                 account = await Accounts(connection).by_email(key)
-            checked = await self._credentials.check(account, password)
+                decoy = await self._credentials.decoy(connection, key)
+            checked = await self._credentials.check(account, password, decoy)
             if account is None or not checked.right:
                 break
             await self._insist_on_verified(account, email)
