@@ -59,9 +59,8 @@ class Credentials:
     async def admit(self, key: str, submitted: str) -> Attempt:
         """Count an attempt at the account of address `key`, until it is excused or succeeds, as a wrong one.
 
-        Raises `TooMany`; a window's first refusal is audited. While many wait for their hash, `Unavailable` at once.
+        Raises `TooMany`; a window's first refusal is audited.
         """
-        self._hasher.insist_on_room()
 
         async def known() -> bool:
             async with self._db.connection() as connection:

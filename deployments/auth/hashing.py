@@ -70,7 +70,7 @@ class PasswordHasher:
         return checked if stored is not None else Verification(False)
 
     def insist_on_room(self) -> None:
-        """Before anything is looked up for a login; raises `Unavailable`."""
+        """For a login that begins; raises `Unavailable`."""
         if self._waiting >= self._logins:
             raise _busy()
 

@@ -99,7 +99,7 @@ class LoginService:
         `before` is done in the session's transaction once everything was right; what it raises ends the login.
 
         Raises `Unauthenticated` for every reason (`auth.otp_required` only after the right password), `TooMany`,
-        `Forbidden` (unverified), `Unavailable` (too many at once).
+        `Forbidden` (unverified).
         """
         key = email_key(email)
         attempt = await self._credentials.admit(key, email)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -59,6 +60,24 @@ async def test_a10_ten_of_a_hundred_are_looked_at(
     if not parallel:
         assert waits[:8] == sorted(waits[:8])
         assert waits[0] < waits[7]
+
+
+async def test_logins_are_refused_at_once_while_many_wait_and_nothing_else_is(
+    app: FastAPI, client: httpx.AsyncClient, arrive: Arrive
+) -> None:
+    """Nothing is counted: afterwards the owner gets in, and no window has been used."""
+    person = await arrive()
+    hasher = app.state.accounts._credentials._hasher
+    work = threading.Event()
+    waiting = [asyncio.create_task(hasher._in_thread(work.wait)) for _ in range(hasher._logins)]
+    await asyncio.sleep(0)
+    refused = [await person.login(password="a wrong one") for _ in range(12)]
+    assert {(answer.status_code, answer.json()["code"]) for answer in refused} == {(503, "auth.busy")}
+    assert all(answer.headers["retry-after"] for answer in refused)
+    assert (await person.me()).status_code == 200
+    work.set()
+    await asyncio.gather(*waiting)
+    assert (await person.login()).status_code == 200
 
 
 @asynccontextmanager
