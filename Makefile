@@ -17,7 +17,7 @@ export PYTHONPYCACHEPREFIX ?= $(abspath $(VENV))/bytecode
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run down test test-unit mutants check format bench-audit bench-bulk bench-spine docs readme lock clean
+.PHONY: help run down test test-unit mutants check format bench-audit bench-auth bench-bulk bench-spine docs readme lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ bench-bulk: $(VENV)/.installed-dev ## Kill a bulk load half way, submit it again
 
 bench-audit: $(VENV)/.installed-dev ## Write, seal, read and verify a million audit records (RECORDS=1000000, ten minutes)
 	$(BIN)/python -m benchmarks.audit --records $(or $(RECORDS),1000000)
+
+bench-auth: $(VENV)/.installed-dev ## Time refused and complete logins, and searches beside a flood of logins (TRIALS=2000, 15 minutes)
+	$(BIN)/python -m benchmarks.auth --trials $(or $(TRIALS),2000)
 
 docs: $(VENV)/.installed ## Write the pages of settings and roles anew
 	$(BIN)/python -m config.reference > docs/settings.md

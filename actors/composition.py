@@ -24,6 +24,7 @@ from actors.metrics import Meter
 from actors.parser import SandboxedParser, say_when_not_isolated
 from actors.pool_supervisor import Launcher, PoolSupervisor
 from actors.pulses import LeasePulse, WorkerPulse
+from actors.session_keeper import SessionKeeper
 from actors.stage_worker import StageWorker
 from actors.stages import Stages
 from config.policy import AccessPolicy
@@ -220,6 +221,11 @@ def event_pump(settings: Settings, secrets: SecretStore) -> Running:
     sealing = AuditSealing.of(settings, secrets)
     sealer = AuditSealer(sealing, seconds=settings.audit.seal_seconds)
     closer = GlassCloser(databases["auth"], BreakGlassEnds(audit, AccessPolicy.load().roles_of("breakglass")))
+    keeper = SessionKeeper(
+        databases["auth"],
+        [databases["auth"], databases["document"]],
+        kept=timedelta(days=settings.auth.ended_sessions_days),
+    )
     pump = EventPump(
         relay,
         [
@@ -230,7 +236,7 @@ def event_pump(settings: Settings, secrets: SecretStore) -> Running:
         event_log,
         kept=timedelta(days=settings.events.retention_days),
         duties=[mailer, closer, sealer],
-        keepers=[mailer],
+        keepers=[mailer, keeper],
     )
     office = Leadership(database(settings, "event"), secrets, "event-pump", silence_seconds=15)
 

@@ -45,8 +45,8 @@ OWNER = CLINICIANS[0]
 
 
 @contextmanager
-def platform(data_dir: Path, workers: int) -> Iterator[tuple[Platform, float]]:
-    """A running platform and the seconds that its start took."""
+def platform(data_dir: Path, workers: int, **settings: str) -> Iterator[tuple[Platform, float]]:
+    """A running platform, with `settings` as `tests.platform` takes them, and the seconds that its start took."""
     pools = json.dumps({"default": {"min_workers": workers, "max_workers": workers}})
     began = time.perf_counter()
     running = start_platform(
@@ -55,6 +55,7 @@ def platform(data_dir: Path, workers: int) -> Iterator[tuple[Platform, float]]:
         HTTP__RATE_LIMIT_PER_MINUTE="1000000",
         RAY__OBJECT_STORE_BYTES=str(256 * 1024 * 1024),
         PROCESSING__POOLS=pools,
+        **settings,
     )
     try:
         running.wait_ready(600)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Literal, get_args
 from urllib.parse import urlsplit
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from config.section import Section
 
@@ -116,6 +116,11 @@ class AuthSettings(Section):
     session_cache_seconds: float = Field(
         0.5, ge=0, le=0.5, description="How long a process may believe a session state."
     )
+    ended_sessions_days: int = Field(
+        30,
+        ge=1,
+        description="How long sessions are kept after their end; at least as long as login.known_address_days.",
+    )
     verify_email: bool | None = Field(
         None, description="Login needs a verified address. Default: only in production."
     )
@@ -131,6 +136,12 @@ class AuthSettings(Section):
     oidc: dict[ProviderName, OidcProvider] = Field(
         default_factory=dict, description="Providers of logins by name; the name is part of links."
     )
+
+    @model_validator(mode="after")
+    def _addresses_known(self) -> AuthSettings:
+        if self.ended_sessions_days < self.login.known_address_days:
+            raise ValueError("ended_sessions_days must be at least login.known_address_days")
+        return self
 
     @field_validator("session_seconds", mode="before")
     @classmethod

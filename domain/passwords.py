@@ -55,7 +55,7 @@ def weakness(password: str, *, own: Iterable[str], shortest: int, longest: int) 
     if len(password) > longest:
         return "too_long", f"Use at most {longest} characters."
     folded = password.casefold()
-    if any(len(word) >= OWN and word.casefold() in folded for word in own):
+    if any(len(word) >= OWN and normalised(word).casefold() in folded for word in own):
         return "own_name", "Do not use your user name, your name or your e-mail address in it."
     if len(set(folded)) < DISTINCT or _repeated(folded):
         return "repeated", "Do not repeat the same few characters."
@@ -64,6 +64,11 @@ def weakness(password: str, *, own: Iterable[str], shortest: int, longest: int) 
     if _common(folded):
         return "common", "This password is among the first that are guessed."
     return None
+
+
+def own_words(username: str, address: str, *names: str) -> tuple[str, ...]:
+    """What belongs to the person: user name, e-mail address, its part before the `@`, other names."""
+    return (username, address, address.rpartition("@")[0], *names)
 
 
 def refusal(

@@ -12,6 +12,7 @@ import asyncpg
 
 from domain.errors import Conflict
 from domain.ids import new_id
+from domain.passwords import own_words
 
 COLUMNS = """
     id, kind, email, username, password_hash, first_name, last_name, role, requested_role, status, specialty,
@@ -53,6 +54,11 @@ class Account:
     @property
     def active(self) -> bool:
         return self.status == "active"
+
+    @property
+    def own_words(self) -> tuple[str, ...]:
+        """What its password may not contain."""
+        return own_words(self.username, self.email, self.first_name, self.last_name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,12 +72,19 @@ async def keep(connection: asyncpg.Connection, use: Use, answer: Answer, *, kept
         "UPDATE idempotency SET status = $4, answer = $5 WHERE account = $1 AND operation = $2 AND key = $3",
         *(use.account, use.operation, use.key, answer.status, answer.body),
     )
-    await connection.execute(
+    await forget(connection, kept=kept, limit=100)
+
+
+async def forget(connection: asyncpg.Connection, *, kept: timedelta = KEPT, limit: int) -> int:
+    """Remove uses that are too old to count; how many, `limit` at most."""
+    rows = await connection.fetch(
         """
         DELETE FROM idempotency WHERE ctid = ANY (ARRAY(
             SELECT ctid FROM idempotency WHERE created_at < now() - $1::interval
-            LIMIT 100 FOR UPDATE SKIP LOCKED
-        ))
+            LIMIT $2 FOR UPDATE SKIP LOCKED
+        )) RETURNING 1
         """,
         kept,
+        limit,
     )
+    return len(rows)

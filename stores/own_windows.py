@@ -41,5 +41,10 @@ class OwnWindows:
             self._taken.popitem(last=False)
         return replace(self.look(key, limit, seconds), allowed=True)
 
+    def give_back(self, key: str) -> None:
+        """Uncount the newest."""
+        if taken := self._taken.get(key):
+            taken.pop()
+
     def forget(self, key: str) -> None:
         self._taken.pop(key, None)

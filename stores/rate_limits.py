@@ -1,11 +1,13 @@
 """Counting in moving windows: in Redis for all processes together, in the process while Redis is away.
 
 Each process also counts what it lets through itself: neither losing Redis nor an emptied Redis starts a window
-anew. So that another process may, `forget` leaves a mark in Redis, which goes with the rest when Redis is emptied.
+anew, and what it let through alone is added when Redis is back. So that another process may start one anew, `forget`
+leaves a mark in Redis, which goes with the rest when Redis is emptied.
 """
 
 from __future__ import annotations
 
+import asyncio
 import secrets as randomness
 import time
 from collections import OrderedDict
@@ -33,6 +35,9 @@ HOLD_OFF_SECONDS = 2.0
 MARKS = 10_000
 """Most marks of forgotten windows that a process remembers to have seen."""
 
+OWED = 10_000
+"""Most windows that a process adds to when Redis is back."""
+
 AWAY = (RedisError, OSError, TimeoutError)
 
 log = structlog.get_logger(__name__)
@@ -50,9 +55,12 @@ class WindowRateLimiter:
             connection_pool=pool,
         )
         self._shared = MovingWindowRateLimiter(storage)
+        self._stored = storage.bridge.prefixed_key
         self._redis = Redis(connection_pool=pool)
         self._own = OwnWindows()
         self._seen: OrderedDict[str, bytes | str] = OrderedDict()
+        self._owed: OrderedDict[tuple[str, int, int], int] = OrderedDict()
+        self._settling = asyncio.Lock()
         self._clock = clock
         self._retry_at = 0.0
 
@@ -66,8 +74,19 @@ class WindowRateLimiter:
     async def peek(self, key: str, *, limit: int, seconds: int) -> Allowance:
         return await self._ask(key, limit, seconds, count=False)
 
+    async def give_back(self, key: str, *, limit: int, seconds: int) -> None:
+        self._own.give_back(key)
+        if self._owed.get((key, limit, seconds)):
+            self._owe(key, limit, seconds, -1)
+        elif self._clock() >= self._retry_at:
+            try:
+                await self._redis.lpop(self._stored(_item(limit, seconds).key_for(key)))
+            except AWAY as error:
+                self._failed(error)
+
     async def forget(self, key: str, *, limit: int, seconds: int) -> None:
         self._own.forget(key)
+        self._owed.pop((key, limit, seconds), None)
         if self._clock() >= self._retry_at:
             try:
                 await self._shared.clear(_item(limit, seconds), key)
@@ -81,12 +100,37 @@ class WindowRateLimiter:
     async def _ask(self, key: str, limit: int, seconds: int, *, count: bool) -> Allowance:
         if self._clock() >= self._retry_at:
             try:
+                await self._settle()
                 shared = await _allowance(self._shared, key, limit, seconds, count=count)
                 return await self._agreed(shared, key, limit, seconds, count=count)
             except AWAY as error:
                 self._failed(error)
-        own = self._own.count if count else self._own.look
-        return own(key, max(1, limit // STRICTER), seconds)
+        alone = max(1, limit // STRICTER)
+        if not count:
+            return self._own.look(key, alone, seconds)
+        allowance = self._own.count(key, alone, seconds)
+        if allowance.allowed:
+            self._owe(key, limit, seconds, 1)
+        return allowance
+
+    async def _settle(self) -> None:
+        """Count in Redis what was let through while it was away."""
+        if not self._owed:
+            return
+        async with self._settling:
+            while self._owed:
+                key, limit, seconds = next(iter(self._owed))
+                await self._shared.hit(_item(limit, seconds), key)
+                if self._owed.get((key, limit, seconds)):
+                    self._owe(key, limit, seconds, -1)
+
+    def _owe(self, key: str, limit: int, seconds: int, change: int) -> None:
+        window = (key, limit, seconds)
+        self._owed[window] = self._owed.get(window, 0) + change
+        if self._owed[window] <= 0:
+            del self._owed[window]
+        while len(self._owed) > OWED:
+            self._owed.popitem(last=False)
 
     async def _agreed(
         self, shared: Allowance, key: str, limit: int, seconds: int, *, count: bool

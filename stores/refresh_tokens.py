@@ -216,6 +216,26 @@ class Sessions:
         )
         return found is not None
 
+    async def forget(self, kept: timedelta, *, limit: int) -> int:
+        """Remove sessions that ended longer ago than `kept`, with their tokens; how many, `limit` at most.
+
+        One whose emergency access is not closed yet stays until it is.
+        """
+        rows = await self._connection.fetch(
+            """
+            DELETE FROM session WHERE id = ANY (ARRAY(
+                SELECT s.id FROM session s
+                WHERE least(s.expires_at, s.revoked_at) < clock_timestamp() - $1::interval AND NOT EXISTS (
+                    SELECT 1 FROM break_glass b WHERE b.session_id = s.id AND b.ended_at IS NULL
+                )
+                LIMIT $2 FOR UPDATE SKIP LOCKED
+            )) RETURNING id
+            """,
+            kept,
+            limit,
+        )
+        return len(rows)
+
     async def _add_token(self, session_id: UUID, token: str) -> None:
         await self._connection.execute(
             "INSERT INTO refresh_token (token_sha256, session_id) VALUES ($1, $2)", digest(token), session_id

@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.middleware import Middleware
 
 from config.secrets import SecretStore
 from config.settings import Settings
+from deployments.auth.doorway import Doorway
 from deployments.auth.parts import PARTS
 from deployments.auth.shared import Shared
 from deployments.edge.application import create_app
@@ -40,4 +42,5 @@ def build_app(settings: Settings, secrets: SecretStore, *, edge: Edge | None = N
         routers=[part.router for part in PARTS],
         state={name: service for part in PARTS for name, service in part.services(shared).items()},
         lifespan=lifespan,
+        doors=[Middleware(Doorway, hasher=shared.hasher)],
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from uuid import UUID
@@ -10,9 +10,10 @@ from uuid import UUID
 import asyncpg
 
 from config.account_settings import PasswordSettings
+from deployments.auth.decoys import Decoys
 from deployments.auth.hashing import PasswordHasher, Verification
 from deployments.auth.second_factor import Factor, SecondFactor
-from deployments.auth.throttle import LoginThrottle, Throttled
+from deployments.auth.throttle import Attempt, LoginThrottle, Throttled
 from deployments.auth.trail import AccountTrail
 from deployments.edge.context import address, request_id
 from domain.audit import AuditEvent
@@ -40,6 +41,7 @@ class Credentials:
         *,
         rules: PasswordSettings,
         hasher: PasswordHasher,
+        decoys: Decoys,
         throttle: LoginThrottle,
         trail: AccountTrail,
         factor: SecondFactor,
@@ -49,12 +51,16 @@ class Credentials:
         self._db = db
         self._rules = rules
         self._hasher = hasher
+        self._decoys = decoys
         self._throttle = throttle
         self._trail = trail
         self._known_address = known_address
 
-    async def admit(self, key: str, submitted: str) -> None:
-        """Count an attempt at the account of address `key`. Raises `TooMany`; a window's first refusal is audited."""
+    async def admit(self, key: str, submitted: str) -> Attempt:
+        """Count an attempt at the account of address `key`, until it is excused or succeeds, as a wrong one.
+
+        Raises `TooMany`; a window's first refusal is audited.
+        """
 
         async def known() -> bool:
             async with self._db.connection() as connection:
@@ -62,22 +68,29 @@ class Credentials:
                 return await Sessions(connection).known_address(key, address(), since)
 
         try:
-            await self._throttle.admit(key, address(), known)
+            return await self._throttle.admit(key, address(), known)
         except Throttled as refusal:
             await self._locked_out(refusal, names={"identifier": submitted})
             raise
 
-    async def check(self, account: Account | None, password: str) -> Verification:
+    async def decoy(self, connection: asyncpg.Connection, key: str) -> str:
+        """What a password for address `key` is compared with if it has no account."""
+        return await self._decoys.of(connection, key)
+
+    async def check(self, account: Account | None, password: str, decoy: str | None = None) -> Verification:
         """Compare, after `admit`. The work is the same without an account that one may log in to."""
-        checked = await self._hasher.verify(password, account.password_hash if account else None)
+        checked = await self._hasher.verify(password, account.password_hash if account else None, decoy)
         if account is None or not checked.right or not account.active or account.kind != "person":
-            await self._throttle.failed(address())
             return Verification(False)
         return checked
 
-    async def succeeded(self, key: str) -> None:
+    async def excuse(self, attempt: Attempt) -> None:
+        """Nothing that was shown at a login was wrong, or nobody looked at it."""
+        await self._throttle.excuse(attempt)
+
+    async def succeeded(self, attempt: Attempt, key: str) -> None:
         """Everything asked for at a login was right."""
-        await self._throttle.succeeded(key, address())
+        await self._throttle.succeeded(attempt, key, address())
 
     async def admit_session(self, user: UUID, session: str | None) -> None:
         """Count a password or code asked for again in a session; raises `TooMany`."""
@@ -106,6 +119,7 @@ class Credentials:
             raise Unauthenticated("The session has ended. Log in again.")
         await self.admit_session(user, session)
         if not (await self.check(account, password or "")).right:
+            await self._throttle.failed(address())
             error = FieldError(
                 "current_password", "wrong", "The current password is needed, and must be right."
             )
@@ -114,10 +128,6 @@ class Credentials:
             await self._confirm_factor(account, otp)
         await self._throttle.confirmed(session or str(user))
         return account
-
-    async def wrong_factor(self) -> None:
-        """Count a wrong code."""
-        await self._throttle.failed(address())
 
     async def _confirm_factor(self, account: Account, otp: str | None) -> None:
         async with self._db.transaction() as connection:
@@ -129,7 +139,7 @@ class Credentials:
             if found := await self._factor.accept(connection, account.id, otp):
                 await self.record_factor(connection, account, found)
                 return
-        await self.wrong_factor()
+        await self._throttle.failed(address())
         wrong = FieldError("otp", "wrong", "This is not the code of now; each code works once.")
         raise Invalid("The code is wrong.", code="auth.wrong_otp", errors=(wrong,))
 
@@ -157,12 +167,15 @@ class Credentials:
                 names=names,
             )
 
-    async def hash_new(self, field: str, password: str, *, username: str, email: str) -> str:
-        """The hash of a new password; raises `Invalid` naming `field` when it may not be used."""
+    async def hash_new(self, field: str, password: str, *, own: Iterable[str]) -> str:
+        """The hash of a new password; raises `Invalid` naming `field` when it may not be used.
+
+        `own`: the person's own words (`domain.passwords.own_words`).
+        """
         error = refusal(
             field,
             password,
-            own=(username, email, email.partition("@")[0]),
+            own=own,
             shortest=self._rules.min_length,
             longest=self._rules.max_length,
         )

@@ -21,7 +21,7 @@ from deployments.auth.trail import AccountTrail
 from deployments.edge.context import arrived_at, request_id
 from domain.access import Caller
 from domain.audit import AuditEvent
-from domain.errors import Forbidden, Unauthenticated
+from domain.errors import Forbidden, MedsearchError, Unauthenticated
 from domain.events import EventType
 from domain.mail import MailKind
 from stores.accounts import Account, Accounts
@@ -102,11 +102,25 @@ class LoginService:
         `Forbidden` (unverified).
         """
         key = email_key(email)
-        await self._credentials.admit(key, email)
+        attempt = await self._credentials.admit(key, email)
+        try:
+            pair = await self._attempted(key, email, password, otp, method, before)
+        except MedsearchError as error:
+            if error.code != WRONG:
+                await self._credentials.excuse(attempt)
+            raise
+        await self._credentials.succeeded(attempt, key)
+        return pair
+
+    async def _attempted(
+        self, key: str, email: str, password: str, otp: str | None, method: Method, before: Before | None
+    ) -> TokenPair:
+        """As `login`, admitted."""
         for _ in range(ROUNDS):
             async with self._db.connection() as connection:
                 account = await Accounts(connection).by_email(key)
-            checked = await self._credentials.check(account, password)
+                decoy = await self._credentials.decoy(connection, key)
+            checked = await self._credentials.check(account, password, decoy)
             if account is None or not checked.right:
                 break
             await self._insist_on_verified(account, email)
@@ -114,11 +128,8 @@ class LoginService:
                 pair = await self._entered(account, checked, otp, method, before)
             except FactorRefused as refusal:
                 await self._refused(account, email, refusal.reason)
-                if otp:
-                    await self._credentials.wrong_factor()
                 raise
             if pair:
-                await self._credentials.succeeded(key)
                 return pair
         await self._refused(account, email, WRONG)
         raise Unauthenticated(WRONG_MESSAGE, code=WRONG)

@@ -15,7 +15,7 @@ from deployments.auth.trail import AccountTrail
 from domain.audit import AuditEvent
 from domain.errors import Invalid
 from domain.events import EventType
-from domain.passwords import refusal
+from domain.passwords import own_words, refusal
 from stores.accounts import Account, Accounts, NewAccount
 from stores.audit import PostgresAudit
 from stores.ports import AuditLog
@@ -73,7 +73,7 @@ class Provisioning:
         `Invalid` for a password that may not be used, `ValueError` when the address belongs to another account.
         """
         mail = email_address(email)
-        own = (username, mail.key, mail.key.partition("@")[0], first_name, last_name)
+        own = own_words(username, mail.stored, first_name, last_name)
         hashed = await self._hashed(password, own) if password is not None else None
         new = NewAccount(
             email=mail.stored,

@@ -106,9 +106,7 @@ class RecoveryService:
             if account is None:
                 raise bad_link()
             user = account.id
-            hashed = await self._credentials.hash_new(
-                "new_password", new, username=account.username, email=email_key(account.email)
-            )
+            hashed = await self._credentials.hash_new("new_password", new, own=account.own_words)
             async with self._db.transaction() as connection:
                 known = await _used(connection, token, RESET)
                 if known.address_key != known.account.email_key:

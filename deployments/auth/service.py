@@ -19,6 +19,7 @@ from domain.audit import AuditEvent
 from domain.errors import Unauthenticated
 from domain.events import EventType
 from domain.mail import MailKind
+from domain.passwords import own_words
 from stores.accounts import Account, Accounts, NewAccount
 from stores.addresses import Addresses
 from stores.mail.queue import MailQueue
@@ -132,9 +133,7 @@ class AccountService:
         """Set another password, end every other session, and mail the owner. Raises `Invalid`, `TooMany`."""
         user = UUID(caller.user_id)
         account = await self._credentials.confirm(user, current, session=caller.session_id)
-        hashed = await self._credentials.hash_new(
-            "new_password", new, username=account.username, email=folded(account.email)
-        )
+        hashed = await self._credentials.hash_new("new_password", new, own=account.own_words)
         async with self._db.transaction() as connection:
             await Accounts(connection).set_password(user, hashed)
             kept = UUID(caller.session_id) if caller.session_id else None
@@ -167,9 +166,8 @@ class AccountService:
 
     async def _new_account(self, wish: Registration) -> NewAccount:
         mail = email_address(wish.email)
-        hashed = await self._credentials.hash_new(
-            "password", wish.password, username=wish.username, email=mail.key
-        )
+        own = own_words(wish.username, mail.stored, wish.first_name, wish.last_name)
+        hashed = await self._credentials.hash_new("password", wish.password, own=own)
         return NewAccount(
             email=mail.stored,
             email_key=mail.key,

@@ -11,6 +11,7 @@ from fastapi import APIRouter
 from config.secrets import SecretStore
 from config.settings import Settings
 from deployments.auth.credentials import Credentials
+from deployments.auth.decoys import Decoys
 from deployments.auth.hashing import PasswordHasher
 from deployments.auth.mail_limits import MailLimits
 from deployments.auth.second_factor import SecondFactor
@@ -18,6 +19,7 @@ from deployments.auth.session_start import SessionStarter
 from deployments.auth.throttle import LoginThrottle
 from deployments.auth.tokens import TokenIssuer
 from deployments.auth.trail import AccountTrail
+from deployments.edge.cursors import KEY
 from deployments.edge.environment import Edge
 from stores.postgres import Postgres
 
@@ -52,6 +54,7 @@ class Shared:
             db,
             rules=settings.auth.password,
             hasher=hasher,
+            decoys=Decoys(secrets.ensure(KEY).get_secret_value(), hasher.usual),
             throttle=throttle,
             trail=trail,
             factor=factor,

@@ -1,7 +1,7 @@
 """Against guessing: attempts are counted by the submitted identifier, by address, and all together.
 
-An attempt is counted before the password is looked at, so that parallel attempts cannot slip through; a complete
-login starts the windows anew. Nothing locks for ever, and nobody can keep an owner out: from an address that the
+An attempt is counted before the password is looked at, so that parallel attempts cannot slip through; one that was
+not wrong is taken back, and a complete login starts the identifier's windows anew. Nothing locks for ever, and nobody can keep an owner out: from an address that the
 owner has used lately only the identifier's window at that address counts, whatever others do elsewhere.
 """
 
@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import math
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from config.account_settings import LoginSettings
 from config.secrets import SecretStore
@@ -33,6 +34,13 @@ class Throttled(TooMany):
         self.first = first
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An admitted attempt, which counts as wrong in these windows (key and limit) until it is excused."""
+
+    held: tuple[tuple[str, int], ...]
+
+
 class LoginThrottle:
     """Identifiers are only kept as a keyed hash."""
 
@@ -41,7 +49,7 @@ class LoginThrottle:
         self._limits = limits
         self._key = hashlib.sha256(b"identifier:" + secrets.ensure(KEY).get_secret_value().encode()).digest()
 
-    async def admit(self, identifier: str, address: str, known: Callable[[], Awaitable[bool]]) -> None:
+    async def admit(self, identifier: str, address: str, known: Callable[[], Awaitable[bool]]) -> Attempt:
         """Count an attempt; raises `Throttled` with a wait that grows with every refused one.
 
         `known` says whether the account's owner has logged in from this address lately.
@@ -50,9 +58,22 @@ class LoginThrottle:
         own = await self._take(await self._own(identifier, address), attempts)
         if not own.allowed:
             raise await self._refusal(self._identifier(identifier), own.reset_seconds)
-        key, allowance = await self._shared(identifier, address)
-        if not allowance.allowed and not await known():
-            raise await self._refusal(key, allowance.reset_seconds)
+        held: list[tuple[str, int]] = []
+        for key, limit in (*self._of_all(address), (self._identifier(identifier), attempts)):
+            allowance = await self._take(key, limit)
+            if allowance.allowed:
+                held.append((key, limit))
+                continue
+            if not await known():
+                await self.excuse(Attempt(tuple(held)))
+                raise await self._refusal(key, allowance.reset_seconds)
+            break
+        return Attempt(tuple(held[:2]))
+
+    async def excuse(self, attempt: Attempt) -> None:
+        """It was not wrong, or nobody looked at it: it does not count for the address, nor for all together."""
+        for key, limit in attempt.held:
+            await self._limiter.give_back(key, limit=limit, seconds=self._limits.window_seconds)
 
     async def admit_session(self, session: str) -> None:
         """Count a password or code asked for again in a session: a window that nobody outside can use up."""
@@ -62,15 +83,16 @@ class LoginThrottle:
             raise await self._refusal(key, allowance.reset_seconds)
 
     async def failed(self, address: str) -> None:
-        """The password or the code was wrong."""
-        await self._take(f"login:address:{address}", self._limits.address_attempts)
-        await self._take(EVERYBODY, self._limits.everybody_attempts)
+        """A password or code that a session was asked for again was wrong."""
+        for key, limit in self._of_all(address):
+            await self._take(key, limit)
 
-    async def succeeded(self, identifier: str, address: str) -> None:
+    async def succeeded(self, attempt: Attempt, identifier: str, address: str) -> None:
         """The login is complete: the window at that address starts anew, and that of all unless it is used up.
 
         So an owner who comes in from a known address gives nobody else another try.
         """
+        await self.excuse(attempt)
         attempts = self._limits.identifier_attempts
         await self._forget(await self._own(identifier, address), attempts)
         key = self._identifier(identifier)
@@ -88,18 +110,12 @@ class LoginThrottle:
         await self._forget(f"{key}:refused", REMEMBERED_REFUSALS)
         await self._take(f"{key}:epoch", REMEMBERED_REFUSALS)
 
-    async def _shared(self, identifier: str, address: str) -> tuple[str, Allowance]:
-        """The first of the limits that others use up too that is reached, else the identifier's."""
-        limits = self._limits
-        for key, limit in (
-            (f"login:address:{address}", limits.address_attempts),
-            (EVERYBODY, limits.everybody_attempts),
-        ):
-            allowance = await self._peek(key, limit)
-            if not allowance.allowed:
-                return key, allowance
-        key = self._identifier(identifier)
-        return key, await self._take(key, limits.identifier_attempts)
+    def _of_all(self, address: str) -> tuple[tuple[str, int], ...]:
+        """The windows that others use up too: those at one address, and everybody."""
+        return (
+            (f"login:address:{address}", self._limits.address_attempts),
+            (EVERYBODY, self._limits.everybody_attempts),
+        )
 
     async def _own(self, identifier: str, address: str) -> str:
         """The window of one address; another one after `forget`, which does not know the addresses."""

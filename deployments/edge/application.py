@@ -37,8 +37,11 @@ def create_app(
     routers: Sequence[APIRouter],
     state: Mapping[str, Any] = MappingProxyType({}),
     lifespan: Lifespan | None = None,
+    doors: Sequence[Middleware] = (),
 ) -> FastAPI:
     """The application of one slice; `state` becomes attributes of `request.app.state` (besides `edge`).
+
+    `doors` are the slice's own middleware: what they raise is answered, and nothing is known of the caller yet.
 
     The documents at `/docs` are the gateway's. When the lifespan ends the edge is closed.
     """
@@ -58,7 +61,7 @@ def create_app(
     app = FastAPI(
         title=title,
         lifespan=living,
-        middleware=stack(edge, RouteTable(routes)),
+        middleware=stack(edge, RouteTable(routes), doors),
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
@@ -72,7 +75,7 @@ def create_app(
     return app
 
 
-def stack(edge: Edge, table: RouteTable) -> list[Middleware]:
+def stack(edge: Edge, table: RouteTable, doors: Sequence[Middleware] = ()) -> list[Middleware]:
     """The one order, outermost first."""
     http = edge.settings.http
     return [
@@ -90,6 +93,7 @@ def stack(edge: Edge, table: RouteTable) -> list[Middleware]:
         ),
         Middleware(RefusalAudit, audit=edge.audit),
         Middleware(ProblemBoundary),
+        *doors,
         Middleware(
             TimeLimits,
             request_seconds=http.request_timeout_seconds,

@@ -28,6 +28,10 @@ class RateLimiter(Protocol):
         """As `take`, without counting."""
         ...
 
+    async def give_back(self, key: str, *, limit: int, seconds: int) -> None:
+        """Uncount one that was taken a moment ago: it was not what is counted."""
+        ...
+
     async def forget(self, key: str, *, limit: int, seconds: int) -> None:
         """Start the key's window anew."""
         ...

@@ -26,7 +26,9 @@ def quick(settings: Settings) -> Settings:
 
     Redis has seconds to answer: on a busy machine its limits stay those of the settings, not the stricter ones.
     """
-    cheap = AuthSettings(password=PasswordSettings(argon2_memory_kib=64, argon2_time=1), login=ROOMY)
+    cheap = AuthSettings(
+        password=PasswordSettings(argon2_memory_kib=64, argon2_time=1), login=ROOMY, hash_workers=16
+    )
     changes = {
         "auth": cheap,
         "http": HttpSettings(rate_limit_per_minute=1_000_000),

@@ -14,6 +14,9 @@ import pytest
 
 from config.secrets import SecretStore
 from config.settings import Settings
+from deployments.auth.decoys import Decoys
+from deployments.auth.provisioning import Provisioning
+from domain.errors import Invalid
 from domain.tokens import PublicKeys, verify
 from stores.postgres import Postgres
 from tests.contract.auth.people import Person, client_of, on_accounts, principals
@@ -144,6 +147,29 @@ async def test_a16_refused_passwords_say_why(client: httpx.AsyncClient, password
     assert [(error["field"], error["code"]) for error in answer.json()["errors"]] == [("password", code)]
 
 
+@pytest.mark.parametrize("own", ["{name}", "{name}@EXAMPLE.com", "Wilhelmina", "ﬁtzgerald", "FITZGERALD"])
+async def test_a16_own_names_are_refused_wherever_a_password_is_set(
+    client: httpx.AsyncClient, quick: Settings, secrets: SecretStore, own: str
+) -> None:
+    """Registered, changed, and made for somebody; a reset is with the links."""
+    person = Person(client)
+    password = f"7 {own.replace('{name}', person.name)} 7-more"
+    names = {"first_name": "Wilhelmina", "last_name": "Fitzgerald"}
+    refused = await person.register(password=password, **names)
+    assert [error["code"] for error in refused.json()["errors"]] == ["own_name"]
+    assert (await person.register(**names)).status_code == 202
+    await person.login()
+    body = {"current_password": person.password, "new_password": password}
+    refused = await client.post("/api/v1/auth/change-password", json=body, headers=person.bearer)
+    assert [error["code"] for error in refused.json()["errors"]] == ["own_name"]
+    provisioning = Provisioning.of(quick, secrets)
+    with pytest.raises(Invalid, match="your name"):
+        await provisioning.create_account(
+            email=person.email, username=person.name, password=password, role="nurse", **names
+        )
+    await provisioning.close()
+
+
 @pytest.mark.parametrize(
     "password",
     [
@@ -231,6 +257,27 @@ async def test_a32_one_address_is_one_account(
         rows = await connection.fetch("SELECT email_key FROM account WHERE username LIKE $1", f"{local}-%")
     await db.close()
     assert sorted(row["email_key"] for row in rows) == [f"{local}+x@example.com", f"{local}@example.com"]
+
+
+async def test_a6_decoys_are_of_the_kinds_that_are_stored(
+    arrive: Arrive, settings: Settings, secrets: SecretStore
+) -> None:
+    await arrive()
+    db = Postgres.of(settings, secrets, "auth")
+    decoys = Decoys("secret", "usual")
+    async with db.connection() as connection:
+        changes = connection.transaction()
+        await changes.start()
+        first = await decoys.of(connection, "nobody@example.com")
+        assert first.startswith("$argon2id$v=19$m=")
+        await connection.execute("UPDATE account SET password_hash = '$2b$07$' || id")
+        assert await decoys.of(connection, "nobody@example.com") == first
+        found = await Decoys("secret", "usual").of(connection, "nobody@example.com")
+        assert (found[:7], len(found)) == ("$2b$07$", 60)
+        await connection.execute("UPDATE account SET password_hash = NULL")
+        assert await Decoys("secret", "usual").of(connection, "nobody@example.com") == "usual"
+        await changes.rollback()
+    await db.close()
 
 
 async def test_id2_a_bcrypt_hash_verifies_and_is_upgraded(

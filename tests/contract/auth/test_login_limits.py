@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
@@ -60,14 +62,55 @@ async def test_a10_ten_of_a_hundred_are_looked_at(
         assert waits[0] < waits[7]
 
 
-@pytest.fixture(scope="module")
-async def crowded(quick: Settings, secrets: SecretStore) -> AsyncIterator[FastAPI]:
-    """Limits of an address and of all together that are soon reached."""
-    login = quick.auth.login.model_copy(update={"address_attempts": 12, "everybody_attempts": 12})
+async def test_logins_are_refused_at_once_while_many_wait_and_nothing_else_is(
+    app: FastAPI, client: httpx.AsyncClient, arrive: Arrive
+) -> None:
+    """Nothing is counted: afterwards the owner gets in, and no window has been used."""
+    person = await arrive()
+    hasher = app.state.accounts._credentials._hasher
+    work = threading.Event()
+    waiting = [asyncio.create_task(hasher._in_thread(work.wait)) for _ in range(hasher._logins)]
+    await asyncio.sleep(0)
+    refused = [await person.login(password="a wrong one") for _ in range(12)]
+    assert {(answer.status_code, answer.json()["code"]) for answer in refused} == {(503, "auth.busy")}
+    assert all(answer.headers["retry-after"] for answer in refused)
+    assert (await person.me()).status_code == 200
+    work.set()
+    await asyncio.gather(*waiting)
+    assert (await person.login()).status_code == 200
+
+
+@asynccontextmanager
+async def limited(quick: Settings, secrets: SecretStore, **limits: int) -> AsyncIterator[FastAPI]:
+    login = quick.auth.login.model_copy(update=limits)
     settings = quick.model_copy(update={"auth": quick.auth.model_copy(update={"login": login})})
     application = build_app(settings, secrets)
     async with application.router.lifespan_context(application):
         yield application
+
+
+@pytest.fixture(scope="module")
+async def crowded(quick: Settings, secrets: SecretStore) -> AsyncIterator[FastAPI]:
+    """Limits of an address and of all together that are soon reached."""
+    async with limited(quick, secrets, address_attempts=12, everybody_attempts=12) as application:
+        yield application
+
+
+async def test_a11_the_limit_of_an_address_holds_when_all_guess_at_once(
+    quick: Settings, secrets: SecretStore, arrive: Arrive
+) -> None:
+    """One password on 100 accounts; right logins take nothing of it."""
+    owner = await arrive()
+    async with (
+        limited(quick, secrets, address_attempts=12) as application,
+        client_of(application, "203.0.113.77") as http,
+    ):
+        moved = Person(http, name=owner.name)
+        assert [(await moved.login()).status_code for _ in range(20)] == [200] * 20
+        answers = await asyncio.gather(*(Person(http).login() for _ in range(100)))
+        assert [answer.status_code for answer in answers].count(401) == 12
+        assert (await Person(http).login()).status_code == 429
+        assert (await moved.login()).status_code == 200
 
 
 async def test_a10_the_limits_of_all_keep_no_owner_out(crowded: FastAPI, arrive: Arrive) -> None:

@@ -11,12 +11,14 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from actors.session_keeper import SessionKeeper
+from cluster.databases import OWNER
 from config.account_settings import IDLE_SECONDS
 from config.secrets import SecretStore
 from config.settings import RedisSettings, Settings
 from deployments.auth.app import build_app
 from stores.activity import RedisSessionActivity
-from stores.postgres import Postgres
+from stores.postgres import Postgres, connect, database
 from stores.redis import open_redis
 from tests.contract.auth.people import Person, client_of, on_accounts
 
@@ -237,3 +239,59 @@ async def ended(settings: Settings, secrets: SecretStore, session: UUID) -> str 
         reason = await connection.fetchval("SELECT revoked_reason FROM session WHERE id = $1", session)
     await db.close()
     return None if reason is None else str(reason)
+
+
+async def test_sessions_and_used_keys_go_a_while_after_their_end(
+    arrive: Arrive, settings: Settings, secrets: SecretStore
+) -> None:
+    """By the services' own roles; an emergency access that nobody has closed keeps its session."""
+    person = await arrive()
+    await person.refresh()
+    user = UUID((await person.me()).json()["id"])
+    owner = await connect(database(settings, "auth", OWNER), secrets)
+    own = UUID(str((await listed(person))[0]["id"]))
+    ends = {
+        "expired": ("now() - interval '31 days'", "NULL"),
+        "revoked": ("now() + interval '1 day'", "now() - interval '31 days'"),
+        "lately": ("now() - interval '29 days'", "NULL"),
+        "glass": ("now() - interval '31 days'", "NULL"),
+    }
+    ids = {}
+    for name, (expires, revoked) in ends.items():
+        ids[name] = uuid4()
+        await owner.execute(
+            f"""
+            INSERT INTO session (id, account_id, expires_at, revoked_at, address)
+            VALUES ($1, $2, {expires}, {revoked}, '')
+            """,
+            *(ids[name], user),
+        )
+    token = "INSERT INTO refresh_token (token_sha256, session_id) VALUES (sha256($1::text::bytea), $2)"
+    await owner.execute(token, str(ids["expired"]), ids["expired"])
+    await owner.execute(
+        """
+        INSERT INTO break_glass (id, account_id, session_id, patient, started_at, ends_at)
+        VALUES (gen_random_uuid(), $1, $2, 'LAB|1', now() - interval '31 days', now() - interval '31 days' + interval '1 h')
+        """,
+        *(user, ids["glass"]),
+    )
+    for old in (True, False):
+        await owner.execute(
+            """
+            INSERT INTO idempotency (account, operation, key, fingerprint, created_at)
+            VALUES ($1, 'test', $2, '', now() - $3::interval)
+            """,
+            *(user, f"old {old}", timedelta(hours=25 if old else 23)),
+        )
+    auth, document = (Postgres.of(settings, secrets, service) for service in ("auth", "document"))
+    keeper = SessionKeeper(auth, [auth, document], kept=timedelta(days=30))
+    assert await keeper.forget() >= 3
+    left = await owner.fetch("SELECT id FROM session WHERE account_id = $1", user)
+    assert {row["id"] for row in left} == {own, ids["lately"], ids["glass"]}
+    assert await owner.fetchval("SELECT count(*) FROM refresh_token WHERE session_id = $1", own) == 2
+    assert await owner.fetchval("SELECT key FROM idempotency WHERE account = $1", user) == "old False"
+    assert (await person.me()).status_code == 200
+    await owner.execute("DELETE FROM break_glass WHERE account_id = $1", user)
+    await auth.close()
+    await document.close()
+    await owner.close()

@@ -385,6 +385,8 @@ async def test_a16_a_refused_new_password_does_not_use_up_the_link(
     person = await arrive()
     await forgot(client, person.email)
     token = await mailbox.token(person.email)
+    named = await reset(client, token, f"my own {person.name} 77")
+    assert [error["code"] for error in named.json()["errors"]] == ["own_name"]
     answer = await reset(client, token, "short")
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "new_password")
     assert (await reset(client, token)).status_code == 204

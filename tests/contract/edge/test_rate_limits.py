@@ -146,3 +146,31 @@ async def test_what_another_process_forgot_counts_once(
     taken = [await limiter.take(key, limit=2, seconds=60) for _ in range(4)]
     assert [allowance.allowed for allowance in taken] == [True, True, False, False]
     assert [allowance.used for allowance in taken] == [1, 2, 2, 2]
+
+
+async def test_what_is_given_back_does_not_count(
+    limiter: WindowRateLimiter, other: WindowRateLimiter, key: str
+) -> None:
+    for _ in range(5):
+        assert (await limiter.take(key, limit=2, seconds=60)).allowed
+        await limiter.give_back(key, limit=2, seconds=60)
+    taken = [await side.take(key, limit=2, seconds=60) for side in (limiter, other, limiter)]
+    assert [allowance.used for allowance in taken] == [1, 2, 2]
+
+
+async def test_f9_what_was_let_through_alone_counts_when_redis_is_back(
+    settings: Settings, secrets: SecretStore, tmp_path: Path, other: WindowRateLimiter, key: str
+) -> None:
+    now = [0.0]
+    limiter = WindowRateLimiter(connection_pool(settings, secrets), clock=lambda: now[0])
+    lost = WindowRateLimiter.of(Settings(data_dir=tmp_path), secrets)
+    present, limiter._shared = limiter._shared, lost._shared
+    taken = [await limiter.take(key, limit=12, seconds=60) for _ in range(4)]
+    assert [allowance.allowed for allowance in taken] == [True] * 3 + [False]
+    await limiter.give_back(key, limit=12, seconds=60)
+    limiter._shared = present
+    now[0] = 2.0
+    await limiter.take(uuid4().hex, limit=12, seconds=60)
+    assert (await other.take(key, limit=12, seconds=60)).used == 3
+    await limiter.close()
+    await lost.close()
