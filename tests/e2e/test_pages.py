@@ -1,7 +1,8 @@
 """The commands of the documentation's pages are run as they stand there, on a whole platform.
 
 Whose terminal a command is typed at is the word behind `console` of its block: `operator` is the shell of the server, the
-others are people. The shell has the variables that the pages use for ids. Prompts are answered as the person would.
+others are people. The shell has the variables that the pages use for ids. Prompts are answered as the person would. What
+stands in no such block, and why: `tests/unit/docs/test_named_commands.py`.
 """
 
 from __future__ import annotations
@@ -29,8 +30,6 @@ from tests.platform import Platform
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = {path.stem: list(steps(path.read_text())) for path in sorted(DOCS.glob("*.md"))}
-NOT_RUN: dict[str, str] = {}
-"""Command -> why no test can run it."""
 PEOPLE = {"doctor": ("ada", "doctor"), "officer": ("per", "privacy_officer")}
 """Who is logged in at a terminal: user name and role. `head` is made by the page that tells of them."""
 VARIABLES = ("ACCOUNT", "DOCUMENT", "KEY")
@@ -172,8 +171,6 @@ def house(demo: Platform, tmp_path_factory: pytest.TempPathFactory) -> House:
 def test_commands_do_what_the_page_says(page: str, house: House) -> None:
     """Each ends well, or shows what the page shows below it."""
     for step in PAGES[page]:
-        if step.command in NOT_RUN:
-            continue
         code, shown = house.run(step)
         assert code == 0 or step.output, f"$ {step.command}\n{shown}"
         assert normalised(step.output) in normalised(shown)
