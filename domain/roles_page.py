@@ -65,6 +65,43 @@ KINDS = {
     "breakglass": ("breakglass:PATIENT", "emergency access that is open in this session"),
 }
 
+ACCOUNT_FIELDS = (
+    ("first_name last_name username specialty institution", "the owner, `account.read`", "the owner"),
+    ("email", "the owner, `account.read`", "the owner, with the password; in force by its mailed link"),
+    ("pending_email", "the owner", "the owner, as `email`"),
+    (
+        "role requested_role",
+        "the owner, `account.read`",
+        "asked for by a registration; `role.approve`, `role.assign`",
+    ),
+    ("status", "the owner, `account.read`", "`account.suspend`"),
+    ("departments", "the owner, `account.read`", "`account.departments`"),
+    ("own_record", "`account.read`", "`account.own_record`"),
+    ("email_verified mfa_enabled", "the owner, `account.read`", "the owner, by a mailed link and by a code"),
+    ("id created_at", "the owner, `account.read`", "nobody"),
+    ("requested_at last_login_at", "`account.read`", "nobody"),
+)
+"""Fields of an account, who sees them, who writes them. Passwords, seeds, tokens and keys are shown to nobody again."""
+
+DOCUMENT_FIELDS = (
+    ("status stage progress eta_seconds failures reason pages unreadable_pages warnings", "the platform"),
+    (
+        "title document_type document_date patient department filename owner_id",
+        "who uploads it, at the upload only; another owner needs `document.upload_for_others`",
+    ),
+    ("access", "`document.share`: `user:` and `department:` alone"),
+    ("sensitivity", "who uploads it, and `document.share`; `deidentified` needs `document.deidentify`"),
+    ("version", "`document.version`"),
+    ("id revision media_type bytes sha256 created_at updated_at", "nobody"),
+)
+"""Metadata of a document and who writes it."""
+
+FIELDS = """Whoever may read a document sees all its metadata. Who uploaded it in another person's name
+(`document.upload_for_others`) sees the metadata and never the original, text or entities. A patient who asks who saw the
+own record (`audit.own`) learns of each access when, what, who, in which role and, where only this record was shown, of which
+document; addresses, queries and names are for `audit.read`. Jobs of processing (`processing.view`) name documents by id alone.
+Fields that a request has and its row does not let the caller write are refused with 422."""
+
 INTRODUCTION = """# Roles
 
 An account has one role. This page is made from `config/access_policy.yaml`, the table that the platform itself decides
@@ -117,6 +154,19 @@ def markdown() -> str:
             "",
             *_sensitivities(),
             "",
+            "## Fields",
+            "",
+            *_table(
+                ("of an account", "seen by", "written by"),
+                ((_codes(names), *who) for names, *who in ACCOUNT_FIELDS),
+            ),
+            "",
+            *_table(
+                ("of a document", "written by"), ((_codes(names), who) for names, who in DOCUMENT_FIELDS)
+            ),
+            "",
+            FIELDS,
+            "",
         ]
     )
 
@@ -151,6 +201,10 @@ def _sensitivities() -> Iterator[str]:
     forms = (RESEARCHERS if kind == "role" else form for kind, (form, _) in KINDS.items())
     yield from _table(("sensitivity", *(f"`{form}`" for form in forms)), rows)
     yield from ("", "`unlisted`: counts without standing on the list.")
+
+
+def _codes(names: str) -> str:
+    return " ".join(f"`{name}`" for name in names.split())
 
 
 def _words(names: Iterable[str]) -> Iterator[str]:

@@ -59,10 +59,7 @@ def create(
     password = credentials.new_password(password_stdin)
 
     async def work() -> None:
-        try:
-            provisioning = Provisioning.of(settings, SecretStore(settings.secrets_path))
-        except SecretMissing as error:
-            raise MedsearchError(f"{error}. Run this as the platform's user, on its server.") from error
+        provisioning = Provisioning.of(settings, SecretStore(settings.secrets_path))
         try:
             if await provisioning.find_account(username):
                 raise Conflict(f"There is already an account '{username}'.", code="account.taken")
@@ -76,6 +73,8 @@ def create(
                 departments=department or (),
                 by="operator",
             )
+        except SecretMissing as error:
+            raise MedsearchError(f"{error}. Run this as the platform's user, on its server.") from error
         except ValueError as error:
             raise Conflict(str(error), code="account.taken") from error
         finally:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -64,20 +65,23 @@ def person(demo: Platform, tmp_path: Path) -> Callable[[str], Person]:
         username = f"{role.replace('_', '-')}-{new_id().hex[-8:]}"
         home = tmp_path / username
         home.mkdir()
-        asyncio.run(_provision(demo, username, role))
+        asyncio.run(provision(demo, username, role))
         return Person(demo, username, home)
 
     return make
 
 
-async def _provision(platform: Platform, username: str, role: str) -> None:
+async def provision(platform: Platform, username: str, role: str, *, domain: str = "example.org") -> UUID:
+    """An approved account with the password of all; its id."""
     provisioning = Provisioning.of(platform.settings, platform.secrets)
-    await provisioning.create_account(
-        email=f"{username}@example.org",
-        username=username,
-        password=PASSWORD,
-        first_name="Test",
-        last_name="Person",
-        role=role,
-    )
-    await provisioning.close()
+    try:
+        return await provisioning.create_account(
+            email=f"{username}@{domain}",
+            username=username,
+            password=PASSWORD,
+            first_name="Test",
+            last_name="Person",
+            role=role,
+        )
+    finally:
+        await provisioning.close()

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 README = Path(__file__).parents[2] / "README.md"
-BLOCK = re.compile(r"^```console\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"^```console(?: (?P<who>\w+))?\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
 VARYING = (
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"), "ID"),
     (re.compile(r"\b\d+ ms\b"), "N ms"),
@@ -28,18 +28,19 @@ VARYING = (
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One command of the tour and the output that the README shows for it."""
+    """One command of a page and the output that the page shows for it."""
 
     command: str
     output: str
+    who: str | None = None
+    """At whose terminal: the word behind `console`."""
 
 
 def steps(text: str) -> Iterator[Step]:
     """The commands (`$ …`, continued by a backslash) of all `console` blocks, each with the lines below it."""
     for block in BLOCK.finditer(text):
-        for part in re.split(r"^\$ ", block.group(1), flags=re.MULTILINE)[1:]:
-            command, output = _divide(part)
-            yield Step(command, output)
+        for part in re.split(r"^\$ ", block["text"], flags=re.MULTILINE)[1:]:
+            yield Step(*_divide(part), block["who"])
 
 
 def run(step: Step, environment: Mapping[str, str]) -> str:

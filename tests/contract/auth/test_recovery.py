@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import pyotp
 import pytest
 from fastapi import FastAPI
 
@@ -302,6 +303,22 @@ async def test_a15_a_reset_ends_every_session_and_tells_the_owner(
     assert (await person.me()).status_code == 401
     assert (await person.refresh()).status_code == 401
     assert (await mailbox.subjects(person.email))[-1] == "Your password was changed"
+
+
+async def test_a12_a_reset_does_not_pass_by_the_second_factor(
+    client: httpx.AsyncClient, arrive: Arrive, mailbox: Mailbox
+) -> None:
+    person = await arrive()
+    path = "/api/v1/users/me/mfa/totp"
+    password = {"current_password": person.password}
+    proposed = (await client.post(path, headers=person.bearer, json=password)).json()
+    first = {"otp": pyotp.TOTP(proposed["secret"]).now()}
+    codes = (await client.post(f"{path}/confirm", headers=person.bearer, json=first)).json()["recovery_codes"]
+    await forgot(client, person.email)
+    assert (await reset(client, await mailbox.token(person.email))).status_code == 204
+    person.password = NEW
+    assert (await person.login()).json()["code"] == "auth.otp_required"
+    assert (await person.login(otp=codes[0])).status_code == 200
 
 
 async def test_a15_a_reset_revokes_api_keys_and_says_which(

@@ -118,3 +118,19 @@ def test_without_a_login_the_exit_code_says_so(tmp_path: Path, monkeypatch: pyte
 def test_wrong_usage_is_refused_before_anything_is_sent(command: list[str]) -> None:
     result = CliRunner().invoke(app, [*command, "--url", "http://127.0.0.1:9"])
     assert result.exit_code == 2
+
+
+def test_an_account_is_made_on_the_server_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDSEARCH_DATA_DIR", str(tmp_path))
+    wanted = (
+        "head@example.org",
+        "--username",
+        "head",
+        "--first-name",
+        "A",
+        "--last-name",
+        "B",
+        "--password-stdin",
+    )
+    done = CliRunner().invoke(app, ["admin", "create", *wanted], input="a password that may be used\n")
+    assert (done.exit_code, "Run this as the platform's user, on its server." in done.output) == (1, True)
