@@ -53,8 +53,7 @@ class Reading:
             field = "document" if sort is SortKey.RELEVANCE else sort.value
             fetch = lambda start, stop: self._sorted(wanted, field, start, stop)  # noqa: E731
         hits, rank, total = paging.page(fetch, limit=limit, after=paging.Position(*after) if after else None)
-        found = self.snapshot.found([hit.address for hit in hits])
-        return LexicalResult(tuple(map(_hit, found, hits, range(rank + 1, rank + len(hits) + 1))), total)
+        return LexicalResult(tuple(map(_hit, hits, range(rank + 1, rank + len(hits) + 1))), total)
 
     def facets(
         self,
@@ -123,17 +122,17 @@ class Reading:
     def _scored(self, query: Query, start: int, stop: int) -> paging.Stretch:
         hits, total = ranked(self.snapshot.roots, query, start, stop)
         found = self.snapshot.found([address for _, address in hits])
+        places = zip(hits, found, strict=True)
         return paging.Stretch(
-            [
-                paging.Ranked(-hit[0], root.document_id.hex, hit[1])
-                for hit, root in zip(hits, found, strict=True)
-            ],
-            total,
+            [paging.Ranked(-score, root.document_id.hex, root) for (score, _), root in places], total
         )
 
     def _sorted(self, query: Query, field: str, start: int, stop: int) -> paging.Stretch:
         hits, total = ranked(self.snapshot.roots, query, start, stop, by=field)
-        return paging.Stretch([paging.Ranked(key, "", address) for key, address in hits], total)
+        found = self.snapshot.found([address for _, address in hits])
+        return paging.Stretch(
+            [paging.Ranked(key, "", root) for (key, _), root in zip(hits, found, strict=True)], total
+        )
 
     def _facet(self, query: Query, field: str, size: int) -> list[FacetCount]:
         """Widened until no value is left out that ties with the last one."""
@@ -154,7 +153,8 @@ def _selection(access: AccessFilter, filters: Filters) -> Match:
     return Match(filters=(visible(access), *selected(filters)))
 
 
-def _hit(root: Found, hit: paging.Ranked, rank: int) -> RootHit:
+def _hit(hit: paging.Ranked, rank: int) -> RootHit:
+    root: Found = hit.address
     score = -hit.key if isinstance(hit.key, float) else 0.0
     return RootHit(root.document_id, root.version, root.revision, score, (hit.key, hit.identity, rank))
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import asyncpg
 import numpy as np
@@ -37,8 +36,7 @@ MOST_GRAPH_ROWS = 20_000
 """A walk through the graph that would have to visit more is given up for the exact search."""
 
 
-@dataclass(frozen=True, slots=True)
-class Near:
+class Near(NamedTuple):
     """A passage and its inner product with the question (the cosine, as vectors are normalised)."""
 
     slot: int
