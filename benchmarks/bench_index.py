@@ -31,7 +31,7 @@ from domain.search import (
 from stores.postgres import Postgres
 from stores.search.embedded import EmbeddedIndex
 from stores.search.reading import Reading
-from stores.search.vectors import VectorTable
+from stores.search.vectors import PLANNING, VectorTable
 from tests.servers import running_servers
 
 DIMENSION = 384
@@ -146,7 +146,7 @@ async def ask(index: EmbeddedIndex, corpus: Corpus, share: float) -> None:
 
 async def costs(index: EmbeddedIndex, database: Postgres, corpus: Corpus) -> None:
     """What one compared row and one visited row cost, for `exact_is_better`."""
-    table = VectorTable(database, GENERATION)
+    table = VectorTable(database.tuned(**PLANNING), GENERATION)
     shelves = await index._opened(GENERATION.name)  # noqa: SLF001 - measures the parts
     reading = Reading(shelves)
     for share in SHARES[1:]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
@@ -24,10 +23,10 @@ AFFIRMED, DOUBTFUL, OTHERWISE = 1.0, 0.8, 0.5
 """Factors for a document that affirms the concept; else doubts or remembers it; else denies it and such."""
 
 LACKING: tuple[tuple[float, tuple[AssertionLabel, ...]], ...] = (
-    (OTHERWISE, (AssertionLabel.AFFIRMED, AssertionLabel.UNCERTAIN, AssertionLabel.HISTORICAL)),
     (DOUBTFUL, (AssertionLabel.AFFIRMED,)),
+    (OTHERWISE, (AssertionLabel.AFFIRMED, AssertionLabel.UNCERTAIN, AssertionLabel.HISTORICAL)),
 )
-"""The factor of a document that mentions the concept, but nowhere like this; the first that fits."""
+"""The factor of a document that mentions the concept, but nowhere like this; each with more labels is within the one before."""
 
 
 class _Candidate(NamedTuple):
@@ -110,17 +109,12 @@ class Ranking:
         concepts = question.parsed.concepts
         if question.parsed.cued or not documents or not concepts:
             return {}
-        within = frozenset(documents)
-        found = await asyncio.gather(
-            *(
-                self._matching(LexicalQuery((), _some_lacks(concepts, labels), within=within), question)
-                for _, labels in LACKING
-            )
-        )
         factors: dict[UUID, float] = {}
-        for (factor, _), lacking in zip(LACKING, found, strict=True):
-            for document in lacking:
-                factors.setdefault(document, factor)
+        within = frozenset(documents)
+        for factor, labels in LACKING:
+            query = LexicalQuery((), _some_lacks(concepts, labels), within=within)
+            within = await self._matching(query, question)
+            factors |= dict.fromkeys(within, factor)
         return factors
 
 

@@ -41,7 +41,7 @@ from stores.search.reading import Reading
 from stores.search.registry import Registry
 from stores.search.semantic import SemanticSearch
 from stores.search.shelf import Shelves, Writers, slots
-from stores.search.vectors import GRAPH_FROM, VectorTable
+from stores.search.vectors import GRAPH_FROM, PLANNING, VectorTable
 
 T = TypeVar("T")
 
@@ -54,10 +54,10 @@ class EmbeddedIndex:
 
     def __init__(self, path: Path, db: Postgres, writer: bool = False, *, exact_below: int = 5_000) -> None:
         self._path = path
-        self._db = db
+        self._db = db.tuned(**PLANNING)
         self._may_write = writer
         self._exact_below = exact_below
-        self._registry = Registry(db)
+        self._registry = Registry(self._db)
         self._shelves: dict[str, Shelves] = {}
         self._writing = asyncio.Lock()
 

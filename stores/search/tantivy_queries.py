@@ -38,7 +38,9 @@ def compiled(schema: tantivy.Schema, condition: Condition) -> Query:
 
 def one_of(schema: tantivy.Schema, field: str, values: Sequence[str] | Sequence[int]) -> Query:
     """Records that have at least one of the values in the field, unscored; without values none."""
-    if not 0 < len(values) <= FEW_TERMS:
+    if not values:
+        return Query.empty_query()
+    if len(values) > FEW_TERMS:
         return _unscored(Query.term_set_query(schema, field, list(values)))
     terms = [(Occur.Should, Query.term_query(schema, field, value, "basic")) for value in values]
     return _unscored(terms[0][1] if len(terms) == 1 else Query.boolean_query(terms))

@@ -21,6 +21,9 @@ from stores.search.records import slot
 
 T = TypeVar("T")
 
+PLANNING = {"plan_cache_mode": "force_custom_plan", "jit": "off"}
+"""Settings of the connections that ask for vectors: how many slots are asked for decides how the table is read."""
+
 ROWS_AT_ONCE = 2_000
 
 SCANNED_BY_GRAPH_MICROSECONDS = 10
@@ -132,8 +135,7 @@ class VectorTable:
 
     async def within(self, vector: Vector, slots: Sequence[int], limit: int) -> list[Near]:
         """The nearest rows of the given slots, exactly, best first."""
-        async with self._database.transaction() as connection:
-            await _tune(connection, plan_cache_mode="force_custom_plan", jit="off")
+        async with self._database.connection() as connection:
             return _near(
                 await connection.fetch(
                     # = ANY, not a join: a big array is hashed and the table read once, 5 times as quick
@@ -151,8 +153,6 @@ class VectorTable:
             await _tune(
                 connection,
                 **{
-                    "plan_cache_mode": "force_custom_plan",
-                    "jit": "off",
                     "hnsw.ef_search": str(min(400, max(100, limit))),
                     "hnsw.iterative_scan": "relaxed_order",
                     "hnsw.max_scan_tuples": str(4 * MOST_GRAPH_ROWS),
