@@ -146,7 +146,7 @@ async def ask(index: EmbeddedIndex, corpus: Corpus, share: float) -> None:
 
 async def costs(index: EmbeddedIndex, database: Postgres, corpus: Corpus) -> None:
     """What one compared row and one visited row cost, for `exact_is_better`."""
-    table = VectorTable(database.tuned(**PLANNING), GENERATION)
+    table = VectorTable(database, GENERATION)
     shelves = await index._opened(GENERATION.name)  # noqa: SLF001 - measures the parts
     reading = Reading(shelves)
     for share in SHARES[1:]:
@@ -180,7 +180,7 @@ def main() -> None:
     parser.add_argument("--passages", type=int, default=50_000)
     passages = parser.parse_args().passages
     with running_servers() as servers:
-        database = Postgres.of(servers.settings, servers.secrets, "search")
+        database = Postgres.of(servers.settings, servers.secrets, "search").tuned(**PLANNING)
         asyncio.run(run(passages, servers.settings.data_dir / "index", database))
 
 

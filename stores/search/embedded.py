@@ -41,7 +41,7 @@ from stores.search.reading import Reading
 from stores.search.registry import Registry
 from stores.search.semantic import SemanticSearch
 from stores.search.shelf import Shelves, Writers, slots
-from stores.search.vectors import GRAPH_FROM, PLANNING, VectorTable
+from stores.search.vectors import GRAPH_FROM, VectorTable
 
 T = TypeVar("T")
 
@@ -49,15 +49,16 @@ T = TypeVar("T")
 class EmbeddedIndex:
     """`SearchIndex` on tantivy and pgvector. `writer` says whether this process is the one that may write.
 
-    Vector search is exact below `exact_below` visible passages, and wherever that is the quicker way.
+    Vector search is exact below `exact_below` visible passages, and wherever that is the quicker way. The connections
+    of `db` should have the settings `stores.search.vectors.PLANNING`.
     """
 
     def __init__(self, path: Path, db: Postgres, writer: bool = False, *, exact_below: int = 5_000) -> None:
         self._path = path
-        self._db = db.tuned(**PLANNING)
+        self._db = db
         self._may_write = writer
         self._exact_below = exact_below
-        self._registry = Registry(self._db)
+        self._registry = Registry(db)
         self._shelves: dict[str, Shelves] = {}
         self._writing = asyncio.Lock()
 
