@@ -49,9 +49,10 @@ class Reading:
         wanted = compiled(self.roots_schema, match)
         if sort is SortKey.RELEVANCE and match.scored:
             fetch = lambda start, stop: self._scored(wanted, start, stop)  # noqa: E731
+        elif sort is SortKey.RELEVANCE:
+            fetch = lambda start, stop: self._by_id(wanted, start, stop)  # noqa: E731
         else:
-            field = "document" if sort is SortKey.RELEVANCE else sort.value
-            fetch = lambda start, stop: self._sorted(wanted, field, start, stop)  # noqa: E731
+            fetch = lambda start, stop: self._sorted(wanted, sort.value, start, stop)  # noqa: E731
         hits, rank, total = paging.page(fetch, limit=limit, after=paging.Position(*after) if after else None)
         return LexicalResult(tuple(map(_hit, hits, range(rank + 1, rank + len(hits) + 1))), total)
 
@@ -126,6 +127,17 @@ class Reading:
         return paging.Stretch(
             [paging.Ranked(-score, root.document_id.hex, root) for (score, _), root in places], total
         )
+
+    def _by_id(self, query: Query, start: int, stop: int) -> paging.Stretch:
+        """Ordered here when all are wanted: the engine takes four times as long to order by a text as to find."""
+        if start == 0:
+            hits, total = ranked(self.snapshot.roots, query, 0, stop)
+            if total <= stop:
+                found = self.snapshot.found([address for _, address in hits])
+                return paging.Stretch(
+                    [paging.Ranked(root.document_id.hex, "", root) for root in found], total
+                )
+        return self._sorted(query, "document", start, stop)
 
     def _sorted(self, query: Query, field: str, start: int, stop: int) -> paging.Stretch:
         hits, total = ranked(self.snapshot.roots, query, start, stop, by=field)
