@@ -31,7 +31,7 @@ from domain.search import (
 from stores.postgres import Postgres
 from stores.search.embedded import EmbeddedIndex
 from stores.search.reading import Reading
-from stores.search.vectors import VectorTable
+from stores.search.vectors import PLANNING, VectorTable
 from tests.servers import running_servers
 
 DIMENSION = 384
@@ -180,7 +180,7 @@ def main() -> None:
     parser.add_argument("--passages", type=int, default=50_000)
     passages = parser.parse_args().passages
     with running_servers() as servers:
-        database = Postgres.of(servers.settings, servers.secrets, "search")
+        database = Postgres.of(servers.settings, servers.secrets, "search").tuned(**PLANNING)
         asyncio.run(run(passages, servers.settings.data_dir / "index", database))
 
 

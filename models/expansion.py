@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import chain, zip_longest
 from typing import Protocol
 
@@ -28,6 +29,7 @@ class VocabularyNames:
 
     def __init__(self, vocabulary: Names) -> None:
         self._vocabulary = vocabulary
+        self._others = lru_cache(maxsize=10_000)(self._of_all)
 
     def named(self, text: str) -> Sequence[str]:
         meaning = self._meaning(text)
@@ -37,11 +39,13 @@ class VocabularyNames:
         """Names that mean the same concepts; those of the several codes take turns, the plainest first."""
         meaning = self._meaning(text)
         if meaning is None:
-            return []
-        exact = [concept.code for concept in meaning.concepts if concept.score >= 1.0]
-        lists = (self._vocabulary.names(code)[:NAMES_PER_CODE] for code in exact)
+            return ()
+        return self._others(tuple(concept.code for concept in meaning.concepts if concept.score >= 1.0))
+
+    def _of_all(self, codes: tuple[str, ...]) -> tuple[str, ...]:
+        lists = (self._vocabulary.names(code)[:NAMES_PER_CODE] for code in codes)
         turns = chain.from_iterable(zip_longest(*lists))
-        return list(dict.fromkeys(name for name in turns if name and self._means(name, set(exact))))
+        return tuple(dict.fromkeys(name for name in turns if name and self._means(name, set(codes))))
 
     def _means(self, name: str, codes: set[str]) -> bool:
         """Whether the name, as it would be typed, means one of the codes and nothing shorter than fits."""

@@ -257,8 +257,8 @@ def _expanded(atoms: list[_Atom], names: ConceptNames) -> list[_Atom]:
         start = len(result)
         length, codes = _longest_name(atoms[start : start + LONGEST_NAME], names)
         run = atoms[start : start + length]
-        others = names.names(_text(run)) if codes else ()
-        result += [_with_names(atom, codes, [tuple(stems(name)) for name in others]) for atom in run]
+        others = [tuple(stems(name)) for name in names.names(_text(run))] if codes else []
+        result += [_with_names(atom, codes, others) for atom in run]
     return result
 
 

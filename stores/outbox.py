@@ -26,22 +26,17 @@ CHANNEL = "outbox"
 """LISTEN channel that is notified at commit when something was published."""
 
 
+PUT = f"INSERT INTO outbox (id, kind, body) VALUES ($1, $2, $3) RETURNING pg_notify('{CHANNEL}', '')"  # noqa: S608
+
+
 async def publish(connection: asyncpg.Connection, *events: Event) -> None:
     """Add events to the outbox of the database that `connection` has a transaction in."""
-    await connection.executemany(
-        "INSERT INTO outbox (id, kind, body) VALUES ($1, 'event', $2)",
-        [(event.id, event.to_cloudevent()) for event in events],
-    )
-    await connection.execute(f"NOTIFY {CHANNEL}")
+    await connection.executemany(PUT, [(event.id, "event", event.to_cloudevent()) for event in events])
 
 
 async def publish_audit(connection: asyncpg.Connection, *records: Mapping[str, Any]) -> None:
     """Add records made by `AuditLog.seal`, in the same transaction; the relay brings them to the trail."""
-    await connection.executemany(
-        "INSERT INTO outbox (id, kind, body) VALUES ($1, 'audit', $2)",
-        [(UUID(record["id"]), dict(record)) for record in records],
-    )
-    await connection.execute(f"NOTIFY {CHANNEL}")
+    await connection.executemany(PUT, [(UUID(record["id"]), "audit", dict(record)) for record in records])
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -120,7 +121,7 @@ class Postgres:
         self._size = size
         self._connect_timeout = connect_timeout
         self._command_timeout = command_timeout
-        self._silence = silence
+        self._session = {"idle_in_transaction_session_timeout": str(round(silence * 1000))}
         self._pool: asyncpg.Pool | None = None
 
     @classmethod
@@ -135,6 +136,12 @@ class Postgres:
             connect_timeout=limits.connect_timeout_seconds,
             command_timeout=limits.command_timeout_seconds,
         )
+
+    def tuned(self, **session: str) -> Postgres:
+        """The same database by a pool of its own, whose connections have these settings of the server."""
+        other = copy(self)
+        other._pool, other._session = None, {**self._session, **session}  # noqa: SLF001 - our own kind
+        return other
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
@@ -171,7 +178,7 @@ class Postgres:
                 max_size=self._size,
                 timeout=self._connect_timeout,
                 command_timeout=self._command_timeout,
-                server_settings={"idle_in_transaction_session_timeout": str(round(self._silence * 1000))},
+                server_settings=self._session,
                 init=_prepare,
             )
         return self._pool

@@ -51,16 +51,13 @@ class PostgresVisibility:
         async with self._db.connection() as connection:
             rows = await connection.fetch(
                 """
-                SELECT document_id
-                FROM visibility JOIN unnest($1::uuid[], $2::int[]) AS asked (document_id, version)
-                     USING (document_id, version)
-                WHERE NOT deleted AND access && $3::text[]
+                SELECT document_id, version FROM visibility
+                WHERE document_id = ANY($1) AND NOT deleted AND access && $2::text[]
                 """,
                 list(versions),
-                list(versions.values()),
                 list(principals),
             )
-        return frozenset(row["document_id"] for row in rows)
+        return frozenset(document for document, version in rows if versions[document] == version)
 
     async def raise_to(self, rows: Sequence[Visible]) -> None:
         """Take these rows over where their revision is higher than the known one."""

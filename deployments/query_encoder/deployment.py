@@ -1,4 +1,4 @@
-"""The query encoder as a Serve deployment: texts that arrive together are embedded together."""
+"""The query encoder as a Serve deployment: texts that arrive while others are embedded make the next batch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from deployments.serving import keep_replica_on_loopback
 from domain.search import Vector
 
 LARGEST_BATCH = 16
-WAIT_SECONDS = 0.002
 
 
 class ServedQueryEncoder:
@@ -21,7 +20,7 @@ class ServedQueryEncoder:
         keep_replica_on_loopback()
         self._encoder = QueryEncoder.of(load_settings().settings.models)
 
-    @serve.batch(max_batch_size=LARGEST_BATCH, batch_wait_timeout_s=WAIT_SECONDS)  # type: ignore[untyped-decorator]
+    @serve.batch(max_batch_size=LARGEST_BATCH, batch_wait_timeout_s=0)  # type: ignore[untyped-decorator]
     async def encode(self, texts: list[str]) -> list[Vector]:
         """Called with one text, answered with its vector."""
         return await self._encoder.encode_batch(texts)

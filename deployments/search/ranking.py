@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 from config.settings import SearchSettings
@@ -23,14 +23,13 @@ AFFIRMED, DOUBTFUL, OTHERWISE = 1.0, 0.8, 0.5
 """Factors for a document that affirms the concept; else doubts or remembers it; else denies it and such."""
 
 LACKING: tuple[tuple[float, tuple[AssertionLabel, ...]], ...] = (
-    (OTHERWISE, (AssertionLabel.AFFIRMED, AssertionLabel.UNCERTAIN, AssertionLabel.HISTORICAL)),
     (DOUBTFUL, (AssertionLabel.AFFIRMED,)),
+    (OTHERWISE, (AssertionLabel.AFFIRMED, AssertionLabel.UNCERTAIN, AssertionLabel.HISTORICAL)),
 )
-"""The factor of a document that mentions the concept, but nowhere like this; the first that fits."""
+"""The factor of a document that mentions the concept, but nowhere like this; each with more labels is within the one before."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidate:
+class _Candidate(NamedTuple):
     version: int
     lexical: Place | None
     semantic: Place | None
@@ -110,17 +109,12 @@ class Ranking:
         concepts = question.parsed.concepts
         if question.parsed.cued or not documents or not concepts:
             return {}
-        within = frozenset(documents)
-        found = await asyncio.gather(
-            *(
-                self._matching(LexicalQuery((), _some_lacks(concepts, labels), within=within), question)
-                for _, labels in LACKING
-            )
-        )
         factors: dict[UUID, float] = {}
-        for (factor, _), lacking in zip(LACKING, found, strict=True):
-            for document in lacking:
-                factors.setdefault(document, factor)
+        within = frozenset(documents)
+        for factor, labels in LACKING:
+            query = LexicalQuery((), _some_lacks(concepts, labels), within=within)
+            within = await self._matching(query, question)
+            factors |= dict.fromkeys(within, factor)
         return factors
 
 
@@ -138,21 +132,20 @@ def _legs(results: LegResults) -> tuple[Leg, ...]:
 def _candidates(results: LegResults) -> dict[UUID, _Candidate]:
     words = results.lexical.hits if results.lexical else ()
     meaning = results.semantic or []
-    lexical = _places({hit.document_id: hit.score for hit in words})
-    semantic = _places({hit.document_id: hit.similarity for hit in meaning})
-    ordinals = {hit.document_id: hit.ordinal for hit in meaning}
-    versions = {hit.document_id: hit.version for hit in meaning} | {
-        hit.document_id: hit.version for hit in words
+    candidates = {
+        hit.document_id: _Candidate(hit.version, None, place, hit.ordinal)
+        for hit, place in zip(meaning, _places(hit.similarity for hit in meaning), strict=True)
     }
-    return {
-        key: _Candidate(version, lexical.get(key), semantic.get(key), ordinals.get(key))
-        for key, version in versions.items()
-    }
+    for hit, place in zip(words, _places(hit.score for hit in words), strict=True):
+        near = candidates.get(hit.document_id)
+        semantic, ordinal = (near.semantic, near.ordinal) if near else (None, None)
+        candidates[hit.document_id] = _Candidate(hit.version, place, semantic, ordinal)
+    return candidates
 
 
-def _places(scores: Mapping[UUID, float]) -> dict[UUID, Place]:
-    scaled = normalised(scores, least=0.0)
-    return {key: Place(rank, scaled[key]) for rank, key in enumerate(scores, start=1)}
+def _places(scores: Iterable[float]) -> list[Place]:
+    scaled = normalised(dict(enumerate(scores, start=1)), least=0.0)
+    return list(itertools.starmap(Place, scaled.items()))
 
 
 def _entry(key: UUID, candidate: _Candidate, fused: float, factor: float) -> WindowEntry:

@@ -15,8 +15,9 @@ def open_index(settings: Settings, secrets: SecretStore, *, writer: bool = False
     """
     if settings.search.backend == "embedded":
         from stores.search.embedded import EmbeddedIndex
+        from stores.search.vectors import PLANNING
 
-        database = Postgres.of(settings, secrets, "search")
+        database = Postgres.of(settings, secrets, "search").tuned(**PLANNING)
         return EmbeddedIndex(
             settings.index_path, database, writer, exact_below=settings.search.exact_below_passages
         )

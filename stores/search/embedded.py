@@ -49,7 +49,8 @@ T = TypeVar("T")
 class EmbeddedIndex:
     """`SearchIndex` on tantivy and pgvector. `writer` says whether this process is the one that may write.
 
-    Vector search is exact below `exact_below` visible passages, and wherever that is the quicker way.
+    Vector search is exact below `exact_below` visible passages, and wherever that is the quicker way. The connections
+    of `db` should have the settings `stores.search.vectors.PLANNING`.
     """
 
     def __init__(self, path: Path, db: Postgres, writer: bool = False, *, exact_below: int = 5_000) -> None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 Address = Any
 
 
-@dataclass(frozen=True, slots=True)
-class Ranked:
+class Ranked(NamedTuple):
     """A hit in its place: ascending `(key, identity)` is the order; keys are all numbers or all strings."""
 
     key: Any
@@ -67,5 +67,4 @@ def _closed(ahead: Sequence[Ranked], limit: int) -> bool:
     return len(ahead) > limit and ahead[-1].key > ahead[limit - 1].key
 
 
-def _order(hit: Ranked) -> tuple[Any, Any]:
-    return hit.key, hit.identity
+_order = attrgetter("key", "identity")

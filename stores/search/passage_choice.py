@@ -13,7 +13,7 @@ from stores.search import paging, records
 from stores.search.conditions import Match, passage_filters, passage_words
 from stores.search.passage_order import chosen
 from stores.search.shelf import Found
-from stores.search.tantivy_queries import compiled, exactly, ranked
+from stores.search.tantivy_queries import compiled, one_of, ranked
 
 
 class PassageChoice:
@@ -32,17 +32,18 @@ class PassageChoice:
 
     def best(self, root: Found, ordinals: Sequence[int]) -> list[StoredPassage]:
         """The best passages, and those named by `ordinals`, in order."""
-        own = exactly(self._schema, "slot", root.slot)
-        satisfying = self._top(root, [own, self._satisfied]) if self._satisfied else []
-        best = self._top(root, [own]) if len(satisfying) < self._per_document else []
-        named = [
-            passage
-            for ordinal in set(ordinals)
-            for passage in self._top(root, [own, exactly(self._schema, "ordinal", ordinal)])
-        ]
-        return chosen(satisfying, best, named, filters=self._filters, per_document=self._per_document)
+        own, most = one_of(self._schema, "slot", [root.slot]), self._per_document
+        satisfying = self._top(root, [own, self._satisfied], most) if self._satisfied else []
+        best = self._top(root, [own], most) if len(satisfying) < most else []
+        found = {passage.ordinal: passage for passage in (*satisfying, *best)}
+        missing = sorted(set(ordinals) - found.keys())
+        if missing:
+            wanted = one_of(self._schema, "ordinal", missing)
+            found |= {one.ordinal: one for one in self._top(root, [own, wanted], len(missing))}
+        named = [found[ordinal] for ordinal in ordinals if ordinal in found]
+        return chosen(satisfying, best, named, filters=self._filters, per_document=most)
 
-    def _top(self, root: Found, needed: Sequence[Query]) -> list[StoredPassage]:
+    def _top(self, root: Found, needed: Sequence[Query], limit: int) -> list[StoredPassage]:
         query = Query.boolean_query([*((Occur.Must, one) for one in needed), *self._words])
 
         def fetch(start: int, stop: int) -> paging.Stretch:
@@ -56,7 +57,7 @@ class PassageChoice:
                 total,
             )
 
-        hits, _, _ = paging.page(fetch, limit=self._per_document)
+        hits, _, _ = paging.page(fetch, limit=limit)
         return [self._stored(root.document_id, root.version, hit) for hit in hits]
 
     def _stored(self, document_id: UUID, version: int, hit: paging.Ranked) -> StoredPassage:

@@ -49,12 +49,12 @@ class Reading:
         wanted = compiled(self.roots_schema, match)
         if sort is SortKey.RELEVANCE and match.scored:
             fetch = lambda start, stop: self._scored(wanted, start, stop)  # noqa: E731
+        elif sort is SortKey.RELEVANCE:
+            fetch = lambda start, stop: self._by_id(wanted, start, stop)  # noqa: E731
         else:
-            field = "document" if sort is SortKey.RELEVANCE else sort.value
-            fetch = lambda start, stop: self._sorted(wanted, field, start, stop)  # noqa: E731
+            fetch = lambda start, stop: self._sorted(wanted, sort.value, start, stop)  # noqa: E731
         hits, rank, total = paging.page(fetch, limit=limit, after=paging.Position(*after) if after else None)
-        found = self.snapshot.found([hit.address for hit in hits])
-        return LexicalResult(tuple(map(_hit, found, hits, range(rank + 1, rank + len(hits) + 1))), total)
+        return LexicalResult(tuple(map(_hit, hits, range(rank + 1, rank + len(hits) + 1))), total)
 
     def facets(
         self,
@@ -123,17 +123,28 @@ class Reading:
     def _scored(self, query: Query, start: int, stop: int) -> paging.Stretch:
         hits, total = ranked(self.snapshot.roots, query, start, stop)
         found = self.snapshot.found([address for _, address in hits])
+        places = zip(hits, found, strict=True)
         return paging.Stretch(
-            [
-                paging.Ranked(-hit[0], root.document_id.hex, hit[1])
-                for hit, root in zip(hits, found, strict=True)
-            ],
-            total,
+            [paging.Ranked(-score, root.document_id.hex, root) for (score, _), root in places], total
         )
+
+    def _by_id(self, query: Query, start: int, stop: int) -> paging.Stretch:
+        """Ordered here when all are wanted: the engine takes four times as long to order by a text as to find."""
+        if start == 0:
+            hits, total = ranked(self.snapshot.roots, query, 0, stop)
+            if total <= stop:
+                found = self.snapshot.found([address for _, address in hits])
+                return paging.Stretch(
+                    [paging.Ranked(root.document_id.hex, "", root) for root in found], total
+                )
+        return self._sorted(query, "document", start, stop)
 
     def _sorted(self, query: Query, field: str, start: int, stop: int) -> paging.Stretch:
         hits, total = ranked(self.snapshot.roots, query, start, stop, by=field)
-        return paging.Stretch([paging.Ranked(key, "", address) for key, address in hits], total)
+        found = self.snapshot.found([address for _, address in hits])
+        return paging.Stretch(
+            [paging.Ranked(key, "", root) for (key, _), root in zip(hits, found, strict=True)], total
+        )
 
     def _facet(self, query: Query, field: str, size: int) -> list[FacetCount]:
         """Widened until no value is left out that ties with the last one."""
@@ -154,7 +165,8 @@ def _selection(access: AccessFilter, filters: Filters) -> Match:
     return Match(filters=(visible(access), *selected(filters)))
 
 
-def _hit(root: Found, hit: paging.Ranked, rank: int) -> RootHit:
+def _hit(hit: paging.Ranked, rank: int) -> RootHit:
+    root: Found = hit.address
     score = -hit.key if isinstance(hit.key, float) else 0.0
     return RootHit(root.document_id, root.version, root.revision, score, (hit.key, hit.identity, rank))
 

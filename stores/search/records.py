@@ -11,6 +11,8 @@ from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
+from pydantic import TypeAdapter, ValidationError
+
 from domain.search import PassageRecord, Root, SortKey, StoredPassage
 from domain.text import (
     Assertion,
@@ -31,6 +33,11 @@ LABELLED = "\t"
 """Between value and label in the terms of the concept facet."""
 
 TITLE_CHARACTERS = 200
+
+_PASSAGE: TypeAdapter[tuple[int, int, str | None, int, int, str, tuple[Mention, ...]]] = TypeAdapter(
+    tuple[int, int, str | None, int, int, str, tuple[Mention, ...]]
+)
+"""What `dump_passage` writes, read in a fifth of the time that building the mentions one by one takes."""
 
 
 def order_keys(root: Root) -> dict[SortKey, str]:
@@ -98,10 +105,12 @@ def dump_passage(passage: PassageRecord) -> str:
 
 
 def load_passage(document_id: UUID, version: int, content: str | bytes, score: float) -> StoredPassage:
-    ordinal, page, section, start, end, text, mentions = json.loads(content)
-    return StoredPassage(
-        document_id, version, ordinal, page, section, start, end, text, tuple(map(_mention, mentions)), score
-    )
+    try:
+        ordinal, page, section, start, end, text, mentions = _PASSAGE.validate_json(content)
+    except ValidationError:  # half a surrogate pair: JSON in ASCII has it, pydantic takes UTF-8 only
+        ordinal, page, section, start, end, text, found = json.loads(content)
+        mentions = tuple(map(_mention, found))
+    return StoredPassage(document_id, version, ordinal, page, section, start, end, text, mentions, score)
 
 
 def _labelled(term: str, labels: Mapping[str, str]) -> str:

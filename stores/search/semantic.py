@@ -81,8 +81,9 @@ class SemanticSearch:
         self, reading: Reading, within: Mapping[int, DocAddress], vector: Vector, limit: int
     ) -> list[SemanticHit]:
         wanted = int(limit * PASSAGES_A_DOCUMENT)
+        most = 2 * len(within) > reading.snapshot.roots.num_docs
         while True:
-            near = await self._vectors.within(vector, list(within), wanted)
+            near = await self._vectors.within(vector, list(within), wanted, most=most)
             hits = await asyncio.to_thread(_hits, reading, near, within, limit)
             if len(hits) == limit or len(near) < wanted:
                 return hits

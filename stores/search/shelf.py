@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
 from uuid import UUID
 
 import tantivy
@@ -28,8 +29,7 @@ SYSTEM_NUMBER = re.compile(r"(?:os error|code:) (\d+)")
 READS_ROOTS = ("high", "low", "version", "revision", "slot")
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A root that a search found."""
 
     document_id: UUID

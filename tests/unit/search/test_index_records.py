@@ -46,6 +46,15 @@ def test_roots_and_passages_survive_json() -> None:
     assert (stored.text, stored.section, stored.mentions) == (passage.text, passage.section, passage.mentions)
 
 
+@pytest.mark.parametrize("text", ["Mother had asthma, Crohn’s", "Mother \ud800 had asthma"])
+def test_mentions_survive_in_every_text(text: str) -> None:
+    found = [(ASTHMA, FAMILY), (PNEUMONIA, NEGATED)]
+    (passage,) = Letter([Part(text, "family_history", found)]).put.passages
+    stored = records.load_passage(FULL.id, 1, records.dump_passage(passage).encode(), 0.5)
+    assert (stored.text, stored.mentions) == (text, passage.mentions)
+    assert passage.mentions
+
+
 def test_order_keys_sort_as_the_names_say() -> None:
     letters = [
         letter(title="b", date=date(2020, 1, 2)),
