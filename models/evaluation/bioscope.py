@@ -1,0 +1,165 @@
+"""The BioScope corpus (Szarvas et al. 2008): cues of negation and speculation with their scopes, by sentence.
+
+Reads the JSON-lines form of abstracts and full papers. A fifth of the documents is held out by a fixed rule;
+what is tuned or trained sees the others only.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from domain.errors import Invalid
+from domain.text import Span
+from models.evaluation.scores import Counts
+
+Kind = Literal["negation", "speculation"]
+KINDS: tuple[Kind, ...] = ("negation", "speculation")
+HELD_OUT_OF = 5
+SEED = 20_26
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+
+
+@dataclass(frozen=True, slots=True)
+class ScopedCue:
+    """A cue and the words it acts on, half-open code points of the sentence; a cue may be in several pieces."""
+
+    kind: Kind
+    pieces: tuple[Span, ...]
+    scope: Span
+
+    @property
+    def span(self) -> Span:
+        """From the first piece to the last."""
+        return Span(self.pieces[0].start, self.pieces[-1].end)
+
+
+@dataclass(frozen=True, slots=True)
+class ScopedSentence:
+    document: str
+    text: str
+    cues: tuple[ScopedCue, ...]
+
+
+class CueScopes(Protocol):
+    """Finds cues and scopes in a sentence."""
+
+    def cue_scopes(self, text: str) -> Iterable[ScopedCue]:
+        """Cues with their scopes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeScores:
+    """`cues`: a cue found is one that overlaps one of the corpus. `tokens`: words and punctuation in a scope."""
+
+    cues: Counts = Counts()
+    exact_cues: Counts = Counts()
+    tokens: Counts = Counts()
+
+    def __add__(self, other: ScopeScores) -> ScopeScores:
+        return ScopeScores(
+            self.cues + other.cues, self.exact_cues + other.exact_cues, self.tokens + other.tokens
+        )
+
+
+def read_bioscope(path: Path) -> list[ScopedSentence]:
+    """All sentences in order. Raises `Invalid` where the file is not of this form."""
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            return [_sentence(json.loads(line)) for line in file]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Invalid(f"{path} is not BioScope in JSON lines: {error}.") from error
+
+
+def is_held_out(document: str) -> bool:
+    """Whether a document belongs to the fifth that is only measured on."""
+    return zlib.crc32(f"{SEED}:{document}".encode()) % HELD_OUT_OF == 0
+
+
+def split(sentences: Iterable[ScopedSentence]) -> tuple[list[ScopedSentence], list[ScopedSentence]]:
+    """(to develop on, held out), by document."""
+    parts: tuple[list[ScopedSentence], list[ScopedSentence]] = ([], [])
+    for sentence in sentences:
+        parts[is_held_out(sentence.document)].append(sentence)
+    return parts
+
+
+def evaluate(finder: CueScopes, sentences: Sequence[ScopedSentence]) -> dict[Kind, ScopeScores]:
+    """Counts by kind over all sentences."""
+    totals: dict[Kind, ScopeScores] = dict.fromkeys(KINDS, ScopeScores())
+    for sentence in sentences:
+        found = list(finder.cue_scopes(sentence.text))
+        for kind in KINDS:
+            totals[kind] += compare(
+                sentence.text,
+                [cue for cue in sentence.cues if cue.kind == kind],
+                [cue for cue in found if cue.kind == kind],
+            )
+    return totals
+
+
+def compare(text: str, expected: Sequence[ScopedCue], found: Sequence[ScopedCue]) -> ScopeScores:
+    """Counts of one sentence and kind."""
+    if not expected and not found:
+        return ScopeScores()
+    return ScopeScores(
+        _overlapping([cue.pieces for cue in expected], [cue.pieces for cue in found]),
+        _sets({cue.pieces for cue in expected}, {cue.pieces for cue in found}),
+        _sets(_tokens(text, expected), _tokens(text, found)),
+    )
+
+
+def _sets(expected: set[object], found: set[object]) -> Counts:
+    right = len(expected & found)
+    return Counts(right, len(found) - right, len(expected) - right)
+
+
+def _overlapping(expected: Sequence[tuple[Span, ...]], found: Sequence[tuple[Span, ...]]) -> Counts:
+    """Each found cue answers at most one expected."""
+    left = list(found)
+    right = 0
+    for pieces in expected:
+        match = next((other for other in left if _overlap(pieces, other)), None)
+        if match is not None:
+            left.remove(match)
+            right += 1
+    return Counts(right, len(left), len(expected) - right)
+
+
+def _overlap(left: Iterable[Span], right: Sequence[Span]) -> bool:
+    return any(a.start < b.end and b.start < a.end for a in left for b in right)
+
+
+def _tokens(text: str, cues: Sequence[ScopedCue]) -> set[object]:
+    return {match.start() for cue in cues for match in _TOKEN.finditer(text, cue.scope.start, cue.scope.end)}
+
+
+def _sentence(row: dict[str, object]) -> ScopedSentence:
+    annotations = row["ann"]
+    assert isinstance(annotations, list)
+    return ScopedSentence(str(row["doc"]), str(row["text"]), tuple(_cues(annotations)))
+
+
+def _cues(annotations: list[dict[str, object]]) -> Iterator[ScopedCue]:
+    scopes = {a["id"]: _span(a) for a in annotations if a["tag"] == "xcope"}
+    pieces: dict[tuple[object, object], list[Span]] = {}
+    for annotation in annotations:
+        if annotation["tag"] == "cue" and annotation["id"] in scopes:
+            pieces.setdefault((annotation["type"], annotation["id"]), []).append(_span(annotation))
+    for (kind, identifier), spans in pieces.items():
+        if kind in KINDS:
+            ordered = tuple(sorted(spans, key=lambda span: span.start))
+            yield ScopedCue("negation" if kind == "negation" else "speculation", ordered, scopes[identifier])
+
+
+def _span(annotation: dict[str, object]) -> Span:
+    span = annotation["span"]
+    assert isinstance(span, list)
+    return Span(*span)
