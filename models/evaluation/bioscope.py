@@ -13,31 +13,16 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Protocol
 
 from domain.errors import Invalid
 from domain.text import Span
-from models.evaluation.scores import Counts
+from models.assertion.scopes import KINDS, Kind, ScopedCue
+from models.evaluation.scores import NONE, Counts
 
-Kind = Literal["negation", "speculation"]
-KINDS: tuple[Kind, ...] = ("negation", "speculation")
 HELD_OUT_OF = 5
 SEED = 20_26
 _TOKEN = re.compile(r"\w+|[^\w\s]")
-
-
-@dataclass(frozen=True, slots=True)
-class ScopedCue:
-    """A cue and the words it acts on, half-open code points of the sentence; a cue may be in several pieces."""
-
-    kind: Kind
-    pieces: tuple[Span, ...]
-    scope: Span
-
-    @property
-    def span(self) -> Span:
-        """From the first piece to the last."""
-        return Span(self.pieces[0].start, self.pieces[-1].end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +44,9 @@ class CueScopes(Protocol):
 class ScopeScores:
     """`cues`: a cue found is one that overlaps one of the corpus. `tokens`: words and punctuation in a scope."""
 
-    cues: Counts = Counts()
-    exact_cues: Counts = Counts()
-    tokens: Counts = Counts()
+    cues: Counts = NONE
+    exact_cues: Counts = NONE
+    tokens: Counts = NONE
 
     def __add__(self, other: ScopeScores) -> ScopeScores:
         return ScopeScores(
@@ -141,25 +126,15 @@ def _tokens(text: str, cues: Sequence[ScopedCue]) -> set[object]:
     return {match.start() for cue in cues for match in _TOKEN.finditer(text, cue.scope.start, cue.scope.end)}
 
 
-def _sentence(row: dict[str, object]) -> ScopedSentence:
-    annotations = row["ann"]
-    assert isinstance(annotations, list)
-    return ScopedSentence(str(row["doc"]), str(row["text"]), tuple(_cues(annotations)))
+def _sentence(row: dict[str, Any]) -> ScopedSentence:
+    return ScopedSentence(str(row["doc"]), str(row["text"]), tuple(_cues(row["ann"])))
 
 
-def _cues(annotations: list[dict[str, object]]) -> Iterator[ScopedCue]:
-    scopes = {a["id"]: _span(a) for a in annotations if a["tag"] == "xcope"}
-    pieces: dict[tuple[object, object], list[Span]] = {}
+def _cues(annotations: list[dict[str, Any]]) -> Iterator[ScopedCue]:
+    scopes = {a["id"]: Span(*a["span"]) for a in annotations if a["tag"] == "xcope"}
+    pieces: dict[tuple[Kind, str], list[Span]] = {}
     for annotation in annotations:
-        if annotation["tag"] == "cue" and annotation["id"] in scopes:
-            pieces.setdefault((annotation["type"], annotation["id"]), []).append(_span(annotation))
+        if annotation["tag"] == "cue" and annotation["type"] in KINDS and annotation["id"] in scopes:
+            pieces.setdefault((annotation["type"], annotation["id"]), []).append(Span(*annotation["span"]))
     for (kind, identifier), spans in pieces.items():
-        if kind in KINDS:
-            ordered = tuple(sorted(spans, key=lambda span: span.start))
-            yield ScopedCue("negation" if kind == "negation" else "speculation", ordered, scopes[identifier])
-
-
-def _span(annotation: dict[str, object]) -> Span:
-    span = annotation["span"]
-    assert isinstance(span, list)
-    return Span(*span)
+        yield ScopedCue(kind, tuple(sorted(spans, key=lambda span: span.start)), scopes[identifier])

@@ -46,3 +46,7 @@ class Counts:
             "f1": round(self.f1, 4),
             "support": self.support,
         }
+
+
+NONE = Counts()
+"""Where there was nothing to find, and nothing was found."""
