@@ -26,10 +26,12 @@ from domain.text import (
 )
 from models.analysis import pieces
 from models.assertion.cues import CueTable, Effect, Rule, cue_table
+from models.assertion.scopes import ScopeModel, is_research, scope_model
 from models.sections import PageSections
 from models.sentences import split_sentences
 
-VERSION = "1"
+VERSION = "2"
+_EFFECTS = {"negation": Effect.NEGATED, "speculation": Effect.UNCERTAIN}
 _PRIORS = {"family_history": Effect.FAMILY, "past_history": Effect.HISTORICAL}
 _PRECEDENCE = (Effect.FAMILY, Effect.HYPOTHETICAL, Effect.HISTORICAL, Effect.NEGATED, Effect.UNCERTAIN)
 _PUNCTUATION = re.compile(r"\(-\)|\?+|[,;:()]|(?<=\s)[-–](?=\s)")
@@ -82,21 +84,26 @@ class ContextRules:
 
     name = f"context-rules@{VERSION}"
 
-    def __init__(self, cues: CueTable | None = None) -> None:
+    def __init__(self, cues: CueTable | None = None, prose: ScopeModel | None = None) -> None:
         self._cues = cue_table() if cues is None else cues
+        self._prose = scope_model() if prose is None else prose
 
     def assess(self, page: Page, mentions: Sequence[Mention], sections: Sequence[Section]) -> list[Assertion]:
         """One assertion a mention of the page."""
         sentences = split_sentences(page.text)
         starts = [sentence.start for sentence in sentences]
         placed = PageSections(sections)
+        research = is_research(page.text)
         cached: dict[int, Sentence] = {}
         assertions: list[Assertion] = []
         for mention in mentions:
             index = max(0, bisect_right(starts, mention.start) - 1)
             if index not in cached:
                 words = words_of(page.text, sentences[index])
-                cached[index] = Sentence.of(words, self.scopes(page.text, words))
+                scopes = self.scopes(page.text, words)
+                if research:
+                    scopes = self._learned(page.text, sentences[index], words, scopes)
+                cached[index] = Sentence.of(words, scopes)
             assertions.append(_judged(page, mention, cached[index], placed.at(mention.start)))
         return assertions
 
@@ -116,6 +123,20 @@ class ContextRules:
             )
             if scope.first < scope.behind
         ]
+
+    def _learned(self, text: str, sentence: Span, words: list[Word], scopes: Sequence[Scope]) -> list[Scope]:
+        """`scopes` with those of negation and speculation as the model of research prose sees them, if it does."""
+        found = list(self._prose.cue_scopes(text[sentence.start : sentence.end]))
+        effects = {_EFFECTS[cue.kind] for cue in found}
+        kept = [scope for scope in scopes if not effects.intersection(scope.effects)]
+        starts, ends = [word.start for word in words], [word.end for word in words]
+        for cue in found:
+            start, end = (sentence.start + edge for edge in (cue.pieces[0].start, cue.pieces[-1].end))
+            first = bisect_right(ends, sentence.start + cue.scope.start)
+            behind = bisect_left(starts, sentence.start + cue.scope.end)
+            at = bisect_right(ends, start)
+            kept.append(Scope((_EFFECTS[cue.kind],), first, behind, Cue(start, end, text[start:end]), at))
+        return kept
 
     def _find(self, words: list[Word]) -> Iterator[tuple[int, int, tuple[Rule, ...]]]:
         """Cues from the left, the longest at each place; they do not overlap, but for what ends scopes."""

@@ -116,6 +116,32 @@ def cue_features(tokens: Sequence[Token], candidate: Candidate) -> Iterator[str]
         yield f"cb|{name}|{token.text}"
 
 
+_RESEARCH = frozenset(
+    "cell cells gene genes protein proteins expression transcription transcriptional mrna dna rna kinase receptor "
+    "receptors promoter binding mutant mutants mutation mutations mice mouse murine vitro vivo pathway pathways "
+    "cytokine cytokines domain domains sequence sequences regulation signaling signalling mediated induced "
+    "induction activation activated inhibitor inhibitors human molecular molecule molecules ligand ligands "
+    "phosphorylation kappa alpha beta lymphocytes monocytes macrophages enhancer nuclear differentiation analysis "
+    "interaction interactions species genome phylogenetic homologous stimulated stimulation inhibition assays assay "
+    "we our these data results hypothesis model models experiments suggest suggests indicate role mechanism "
+    "mechanisms dependent".split()
+)
+_CLINICAL = frozenset(
+    "he she his her him patient pt pain denies denied history hx exam examination home father mother complaint "
+    "allergies chest abdomen foot ankle daily mg medications surgery ago today admitted discharged reports presents "
+    "presented complains bilateral mild ct mri ultrasound radiograph".split()
+)
+_WORD = re.compile(r"[a-z]+")
+_LOOKED_AT = 5000
+
+
+def is_research(text: str) -> bool:
+    """Whether a text reads like an article of biomedical research, which is what the model was trained on."""
+    words = _WORD.findall(text[:_LOOKED_AT].lower())
+    research = sum(word in _RESEARCH for word in words)
+    return research >= 2 and research > 2 * sum(word in _CLINICAL for word in words)
+
+
 _EDGE = Token("#", 0, 0, "#")
 
 

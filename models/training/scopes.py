@@ -37,7 +37,7 @@ from models.assertion.scopes import (
 )
 from models.evaluation.bioscope import ScopedSentence, evaluate, read_bioscope, split
 
-STEPS = 60
+STEPS = 40
 RATE = 0.05
 DECAY = 0.5
 SMALLEST = 0.02
