@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from domain.errors import Invalid
-from domain.text import Span
+from domain.text import Certainty, Polarity, Span
 from models.assertion.scopes import KINDS, Kind, ScopedCue
+from models.evaluation.assertion import Judged
 from models.evaluation.scores import NONE, Counts
 
 HELD_OUT_OF = 5
 SEED = 20_26
+EVERY = 3
+_CONTENT_WORD = re.compile(r"[A-Za-z][\w-]{5,}")
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
@@ -88,6 +91,28 @@ def evaluate(finder: CueScopes, sentences: Sequence[ScopedSentence]) -> dict[Kin
                 [cue for cue in found if cue.kind == kind],
             )
     return totals
+
+
+def derived_mentions(sentences: Iterable[ScopedSentence]) -> Iterator[Judged]:
+    """Mentions with polarity and certainty: every third word of six letters or more in sentences with a cue.
+
+    A word in a scope of negation is negated, in one of speculation uncertain; words of cues are left out.
+    """
+    for line, sentence in enumerate(sentences, 1):
+        cues = [piece for cue in sentence.cues for piece in cue.pieces]
+        for match in list(_CONTENT_WORD.finditer(sentence.text))[::EVERY] if cues else ():
+            start, end = match.span()
+            if not _overlap([Span(start, end)], cues):
+                under = {
+                    cue.kind for cue in sentence.cues if cue.scope.start <= start and end <= cue.scope.end
+                }
+                values = {
+                    "polarity": Polarity.NEGATED if "negation" in under else Polarity.AFFIRMED,
+                    "certainty": Certainty.UNCERTAIN if "speculation" in under else Certainty.CERTAIN,
+                }
+                yield Judged(
+                    line, sentence.text, start, end, {axis: str(v) for axis, v in values.items()}, {}
+                )
 
 
 def compare(text: str, expected: Sequence[ScopedCue], found: Sequence[ScopedCue]) -> ScopeScores:
