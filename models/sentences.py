@@ -52,7 +52,7 @@ def _stop_ends(text: str, match: re.Match[str]) -> bool:
     if not _STARTS.match(text, match.end()):
         return False
     if match["stop"][0] != ".":
-        return True
+        return match.start() > 0 and not text[match.start() - 1].isspace()
     word = _LAST_WORD.search(text, max(0, match.start() - 20), match.start())
     if word is None:
         return True

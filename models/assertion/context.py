@@ -7,9 +7,10 @@ at most so many words. Priors by section come last: what stands under "family hi
 from __future__ import annotations
 
 import re
+import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from domain.text import (
     Assertion,
@@ -23,15 +24,22 @@ from domain.text import (
     Span,
     Temporality,
 )
-from models.analysis import analyse
+from models.analysis import pieces
 from models.assertion.cues import CueTable, Effect, Rule, cue_table
+from models.assertion.scopes import ScopeModel, is_research, scope_model
 from models.sections import PageSections
 from models.sentences import split_sentences
 
-VERSION = "1"
+VERSION = "2"
+_EFFECTS = {"negation": Effect.NEGATED, "speculation": Effect.UNCERTAIN}
 _PRIORS = {"family_history": Effect.FAMILY, "past_history": Effect.HISTORICAL}
 _PRECEDENCE = (Effect.FAMILY, Effect.HYPOTHETICAL, Effect.HISTORICAL, Effect.NEGATED, Effect.UNCERTAIN)
-_PUNCTUATION = re.compile(r"[,;:?()]")
+_PUNCTUATION = re.compile(r"\(-\)|\?+|[,;:()]|(?<=\s)[-–](?=\s)")
+BEGIN, END = "^", "$"
+"""The words that stand for the two ends of a sentence."""
+_AROUND = "? "
+"""What may stand in a mention's span without belonging to it: `?PE`."""
+_CONDITIONS = frozenset((BEGIN, END, ",", ";", ":", "-", "(", ")"))
 _HEADING = re.compile(r"[^:\n]{1,60}")
 
 
@@ -54,6 +62,8 @@ class Scope:
     cue: Cue
     distance_from: int
     """The word of the cue that is next to the scope."""
+    begins_before: int = sys.maxsize
+    """Only mentions whose first word is before this one are meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +84,26 @@ class ContextRules:
 
     name = f"context-rules@{VERSION}"
 
-    def __init__(self, cues: CueTable | None = None) -> None:
+    def __init__(self, cues: CueTable | None = None, prose: ScopeModel | None = None) -> None:
         self._cues = cue_table() if cues is None else cues
+        self._prose = scope_model() if prose is None else prose
 
     def assess(self, page: Page, mentions: Sequence[Mention], sections: Sequence[Section]) -> list[Assertion]:
         """One assertion a mention of the page."""
         sentences = split_sentences(page.text)
         starts = [sentence.start for sentence in sentences]
         placed = PageSections(sections)
+        research = is_research(page.text)
         cached: dict[int, Sentence] = {}
         assertions: list[Assertion] = []
         for mention in mentions:
             index = max(0, bisect_right(starts, mention.start) - 1)
             if index not in cached:
                 words = words_of(page.text, sentences[index])
-                cached[index] = Sentence.of(words, self.scopes(page.text, words))
+                scopes = self.scopes(page.text, words)
+                if research:
+                    scopes = self._learned(page.text, sentences[index], words, scopes)
+                cached[index] = Sentence.of(words, scopes)
             assertions.append(_judged(page, mention, cached[index], placed.at(mention.start)))
         return assertions
 
@@ -101,11 +116,27 @@ class ContextRules:
         return [
             scope
             for first, behind, rules in found
-            for rule in rules
-            if rule.effects[0] not in (Effect.END, Effect.NONE)
-            for scope in [_scope(text, words, ends, first, behind, rule)]
+            for scope in (
+                self._within(text, words, first, behind)
+                if rules[0].effects == (Effect.NONE,)
+                else _scopes(text, words, ends, first, behind, rules)
+            )
             if scope.first < scope.behind
         ]
+
+    def _learned(self, text: str, sentence: Span, words: list[Word], scopes: Sequence[Scope]) -> list[Scope]:
+        """`scopes` with those of negation and speculation as the model of research prose sees them, if it does."""
+        found = list(self._prose.cue_scopes(text[sentence.start : sentence.end]))
+        effects = {_EFFECTS[cue.kind] for cue in found}
+        kept = [scope for scope in scopes if not effects.intersection(scope.effects)]
+        starts, ends = [word.start for word in words], [word.end for word in words]
+        for cue in found:
+            start, end = (sentence.start + edge for edge in (cue.pieces[0].start, cue.pieces[-1].end))
+            first = bisect_right(ends, sentence.start + cue.scope.start)
+            behind = bisect_left(starts, sentence.start + cue.scope.end)
+            at = bisect_right(ends, start)
+            kept.append(Scope((_EFFECTS[cue.kind],), first, behind, Cue(start, end, text[start:end]), at))
+        return kept
 
     def _find(self, words: list[Word]) -> Iterator[tuple[int, int, tuple[Rule, ...]]]:
         """Cues from the left, the longest at each place; they do not overlap, but for what ends scopes."""
@@ -120,36 +151,67 @@ class ContextRules:
             yield position, position + length, rules
             position += 1 if rules[0].effects == (Effect.END,) else length
 
+    def _within(self, text: str, words: list[Word], first: int, behind: int) -> Iterator[Scope]:
+        """What only looks like a cue still acts on a mention that begins in it: `no change in mental status`."""
+        found = self._cues.longest_at([word.text for word in words[first : behind - 1]], 0)
+        if found is not None:
+            length, rules = found
+            for scope in _scopes(text, words, [], first, first + length, rules):
+                if scope.first >= first + length:
+                    yield replace(scope, begins_before=behind)
+
+
+def _scopes(
+    text: str,
+    words: list[Word],
+    ends: list[tuple[int, int]],
+    first: int,
+    behind: int,
+    rules: Sequence[Rule],
+) -> Iterator[Scope]:
+    for rule in rules:
+        if rule.effects[0] not in (Effect.END, Effect.NONE):
+            yield _scope(text, words, ends, first, behind, rule)
+
 
 def words_of(text: str, sentence: Span) -> list[Word]:
     """The terms of a sentence and the punctuation that matters for scopes."""
-    words: list[Word] = []
+    words: list[Word] = [Word(BEGIN, sentence.start, sentence.start)]
     position = sentence.start
-    for term in analyse(text[sentence.start : sentence.end]):
-        start, end = sentence.start + term.start, sentence.start + term.end
+    for term, _, begin, behind in pieces(text[sentence.start : sentence.end]):
+        start, end = sentence.start + begin, sentence.start + behind
         if text[position:start] != " ":
             words.extend(_marks(text, position, start))
-        words.append(Word(term.word, start, end))
+        words.append(Word(term, start, end))
         position = end
     words.extend(_marks(text, position, sentence.end))
+    words.append(Word(END, sentence.end, sentence.end))
     return words
 
 
 def _marks(text: str, start: int, end: int) -> Iterator[Word]:
     for match in _PUNCTUATION.finditer(text, start, end):
-        yield Word(match.group(), *match.span())
+        mark = match.group()
+        yield Word("?" if mark[0] == "?" else "-" if mark == "–" else mark, *match.span())
 
 
 def _scope(
     text: str, words: list[Word], ends: list[tuple[int, int]], first: int, behind: int, rule: Rule
 ) -> Scope:
-    cue = Cue(words[first].start, words[behind - 1].end, text[words[first].start : words[behind - 1].end])
+    cue = _cue(text, words[first:behind])
     if rule.forward:
         stop = next((end for end, _ in ends if end >= behind), len(words))
         stop = _within_parentheses(words, behind, min(stop, behind + rule.limit))
         return Scope(rule.effects, behind, stop, cue, behind - 1)
     start = max((after for _, after in ends if after <= first), default=0)
     return Scope(rule.effects, max(start, first - rule.limit), first, cue, first)
+
+
+def _cue(text: str, words: Sequence[Word]) -> Cue:
+    """The cue's words without the punctuation that is only its condition."""
+    kept = [word for word in words if word.text not in _CONDITIONS] or list(words)
+    start, end = kept[0].start, kept[-1].end
+    return Cue(start, end, text[start:end])
 
 
 def _within_parentheses(words: list[Word], first: int, behind: int) -> int:
@@ -163,11 +225,16 @@ def _within_parentheses(words: list[Word], first: int, behind: int) -> int:
 
 
 def _judged(page: Page, mention: Mention, sentence: Sentence, section: Section | None) -> Assertion:
-    first = bisect_right(sentence.ends, mention.start)
-    behind = bisect_left(sentence.starts, mention.end)
+    own = Span(mention.start + len(mention.text) - len(mention.text.lstrip(_AROUND)), mention.end)
+    first = bisect_right(sentence.ends, own.start)
+    behind = bisect_left(sentence.starts, own.end)
     causes: dict[Effect, tuple[int, Cue]] = {}
     for scope in sentence.scopes:
-        if scope.first <= first and behind <= scope.behind and not _inside(scope.cue, mention):
+        if (
+            scope.first <= first < scope.begins_before
+            and behind <= scope.behind
+            and not _inside(scope.cue, own)
+        ):
             distance = abs(scope.distance_from - first)
             for effect in scope.effects:
                 if effect not in causes or distance < causes[effect][0]:
@@ -178,7 +245,7 @@ def _judged(page: Page, mention: Mention, sentence: Sentence, section: Section |
     return _assertion(reasons)
 
 
-def _inside(cue: Cue, mention: Mention) -> bool:
+def _inside(cue: Cue, mention: Span) -> bool:
     return mention.start <= cue.start and cue.end <= mention.end
 
 

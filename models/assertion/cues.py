@@ -114,4 +114,4 @@ def _spelled_out(cue: str, lists: dict[str, str]) -> Iterator[tuple[str, ...]]:
 
 def _words(part: str) -> tuple[str, ...]:
     """As `context` sees them: punctuation is a word, `h/o` are two."""
-    return tuple(fold(word) or word for word in part.split("/"))
+    return tuple(fold(word) or word for word in part.split("/")) if part[0].isalnum() else (part,)
