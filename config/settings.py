@@ -198,6 +198,10 @@ class ModelSettings(Section):
     encoder: str = Field(
         "minilm-l6", description="Embedding model: a shipped name, a local folder, or a hub id."
     )
+    recognizer: Literal["dictionary", "clinical"] = Field(
+        "dictionary",
+        description="What finds mentions: names of the vocabulary (dictionary), or the trained network (clinical).",
+    )
     device: str = Field("auto", description="cpu, cuda, cuda:N, or auto.")
     threads: int = Field(1, ge=1, description="Threads of one worker's models.")
     query_threads: int = Field(1, ge=1, description="Threads of the query encoder.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from config.settings import SearchSettings
@@ -51,13 +51,17 @@ class Ranking:
         results = await (self._legs.both(question) if hybrid else self._legs.meaning(question))
         async with index_within(self._settings.leg_timeout_seconds):
             results, matching = await self._agreed(question, results)
+            found = {hit.document_id for hit in results.lexical.hits} if results.lexical else set()
+            results = await self._with_shared_words(question, results)
             candidates = _candidates(results)
             fused = self._fused(results)
             best = sorted(fused, key=lambda key: (-fused[key], key))[: self._settings.window]
             factors = await self._factors(question, best)
         entries = [_entry(key, candidates[key], fused[key], factors.get(key, AFFIRMED)) for key in best]
         entries.sort(key=lambda entry: (-entry.score, entry.document_id))
-        beyond = sum(entry.lexical is None and entry.document_id not in matching for entry in entries)
+        beyond = sum(
+            entry.document_id not in found and entry.document_id not in matching for entry in entries
+        )
         total = beyond + (results.lexical.total if results.lexical else 0)
         return Window(new_id(), question.account, total, _legs(results), tuple(entries))
 
@@ -86,6 +90,25 @@ class Ranking:
             query = LexicalQuery(question.query.clauses, question.filters, question.query.minimum, only)
             matching = await self._matching(query, question)
         return LegResults(lexical, None if results.semantic is None else semantic), matching
+
+    async def _with_shared_words(self, question: Question, results: LegResults) -> LegResults:
+        """The words leg with the near documents that have some words of a long question, though too few.
+
+        They are no matches of the words; but what a near document shares with the question tells it from
+        other near ones.
+        """
+        lexical, query = results.lexical, question.query
+        if lexical is None or not results.semantic or query.minimum == 1:
+            return results
+        words = {hit.document_id for hit in lexical.hits}
+        near = frozenset(hit.document_id for hit in results.semantic) - words
+        if not near:
+            return results
+        shared = await self._index.lexical(
+            replace(query, minimum=1, within=near), question.access, limit=len(near)
+        )
+        hits = sorted((*lexical.hits, *shared.hits), key=lambda hit: (-hit.score, hit.document_id))
+        return replace(results, lexical=replace(lexical, hits=tuple(hits)))
 
     async def _matching(self, query: LexicalQuery, question: Question) -> frozenset[UUID]:
         result = await self._index.lexical(query, question.access, limit=self._settings.window)

@@ -152,6 +152,24 @@ class TestModes:
         assert set(ids(await asked(world, "chest discomfort +fever -rash"))) == {both}
         assert set(ids(await asked(world, "chest pain discomfort"))) == {both, without, excluded}
 
+    async def test_the_few_words_that_a_near_document_shares_with_a_long_question_count(
+        self, world: World
+    ) -> None:
+        question = "which treatment eases chest pain at rest in the elderly"
+        far = ["ankle"] * 8
+        shares_rare, shares_common, *_ = await world.put(
+            document("pain elderly treatment unrelated other words"),
+            document("chest treatment unrelated other words here"),
+            *(document(f"chest {word}") for word in far),
+        )
+        answer = await asked(world, question, explain=True)
+        assert ids(await asked(world, question, mode="lexical")) == []
+        assert ids(answer)[:2] == [shares_rare, shares_common]
+        assert answer.hits[0].explanation is not None
+        assert answer.hits[0].explanation.lexical is not None
+        assert answer.hits[0].explanation.lexical.score == 1.0
+        assert answer.total.value == len(ids(answer))
+
     async def test_other_names_of_a_concept_find_its_documents(self, world: World) -> None:
         (found,) = await world.put(document("signs of lung inflammation"))
         answer = await asked(world, "pneumonia", mode="lexical", explain=True)
