@@ -34,7 +34,7 @@ from domain.text import Extraction, Page
 from models import analysis
 from models.annotation import Annotator, load_annotator
 from models.embedding import Embedder, load_embedder
-from models.evaluation.retrieval import Collection, TestDocument, ndcg
+from models.evaluation.retrieval import Collection, CorpusDocument, ndcg
 from models.expansion import VocabularyNames
 from models.query import ConceptNames
 from models.records import index_records
@@ -174,7 +174,7 @@ async def _fill(
 
 
 def _records(
-    batch: Sequence[tuple[int, TestDocument]], annotator: Annotator, embedder: Embedder
+    batch: Sequence[tuple[int, CorpusDocument]], annotator: Annotator, embedder: Embedder
 ) -> Iterator[PutDocument]:
     annotated = [(number, document, annotator.annotate(_extraction(document))) for number, document in batch]
     vectors = embedder.embed([passage.text for *_, each in annotated for passage in each.passages])
@@ -185,12 +185,12 @@ def _records(
         start = end
 
 
-def _extraction(document: TestDocument) -> Extraction:
+def _extraction(document: CorpusDocument) -> Extraction:
     text = f"{document.title}\n\n{document.text}" if document.title else document.text
     return Extraction("text/plain", (Page(1, text),))
 
 
-def _state(number: int, document: TestDocument) -> DocumentState:
+def _state(number: int, document: CorpusDocument) -> DocumentState:
     return DocumentState(
         document_id=UUID(int=number),
         version=1,

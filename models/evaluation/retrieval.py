@@ -13,7 +13,7 @@ from models.evaluation.corpora import CorpusFault, open_text
 
 
 @dataclass(frozen=True, slots=True)
-class TestDocument:
+class CorpusDocument:
     """A document of the collection."""
 
     identity: str
@@ -25,7 +25,7 @@ class TestDocument:
 class Collection:
     """Documents, questions by id, and for each judged question the grade (above 0) of its documents."""
 
-    documents: tuple[TestDocument, ...]
+    documents: tuple[CorpusDocument, ...]
     queries: dict[str, str]
     grades: dict[str, dict[str, float]]
 
@@ -46,7 +46,7 @@ def read_collection(folder: Path) -> Collection:
     """
     try:
         documents = tuple(
-            TestDocument(str(line["_id"]), str(line.get("title", "")), str(line["text"]))
+            CorpusDocument(str(line["_id"]), str(line.get("title", "")), str(line["text"]))
             for line in _lines(folder, "corpus.jsonl")
         )
         queries = {str(line["_id"]): str(line["text"]) for line in _lines(folder, "queries.jsonl")}

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,15 +17,16 @@ from config.settings import ModelSettings
 from domain.text import MentionType, Page
 from models.encoders import ModelUnavailable, locate
 from models.evaluation.corpora import Labelled, LabelledText
-from models.recognition.clinical import CARD, ClinicalRecogniser, load_clinical, read_card
+from models.recognition.clinical import CARD, ClinicalRecogniser, load_clinical
 from models.recognition.crf import LinearChain
 from models.recognition.finder import SpanFinder, load_finder
-from models.recognition.network import RecogniserNetwork
+from models.recognition.network import RecogniserNetwork, load_encoder
 from models.recognition.tags import OUTSIDE, TAGS, TYPES, allowed_tags, spans_of, tag, transitions
 from models.recognition.windows import TextEncoder, cut
 from models.recognition.words import WordSplitter
 from models.terminology import Vocabulary
 from models.training.recognition import Example, Plan, Progress, Training, example
+from models.training.shipping import FILE, ship
 
 PROBLEM, DRUG = MentionType.PROBLEM, MentionType.DRUG
 CPU = torch.device("cpu")
@@ -251,22 +250,35 @@ class TestTraining:
 
 
 class TestWeights:
-    def write(self, folder: Path, **changed: Any) -> None:
-        folder.mkdir(exist_ok=True)
-        (folder / "w.safetensors").write_bytes(b"weights")
-        digest = "9df6c9ecb36a5ff5ba6c3ff3aa6ad8f6b0ca3b5a2d6a9b0e5d7fe9c54f3cbd00"
-        card = {"name": "r@1", "encoder": "minilm-l6@1", "weights": "w.safetensors", "sha256": digest}
-        (folder / CARD).write_text(json.dumps(card | changed))
+    @pytest.mark.parametrize("card", [None, "{", "{}", '{"weights": "absent"}'])
+    def test_absent_weights_are_refused(
+        self, tmp_path: Path, vocabulary: Vocabulary, card: str | None
+    ) -> None:
+        if card is not None:
+            (tmp_path / CARD).write_text(card)
+        with pytest.raises(ModelUnavailable, match="not whole"):
+            load_clinical(ModelSettings(), vocabulary, folder=tmp_path)
 
-    def test_absent_or_altered_weights_are_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(ModelUnavailable, match="not whole"):
-            read_card(tmp_path)
-        self.write(tmp_path)
+    def test_shipped_weights_are_found_again_and_only_whole(
+        self, tmp_path: Path, vocabulary: Vocabulary
+    ) -> None:
+        torch.manual_seed(0)
+        network = RecogniserNetwork(load_encoder(locate("minilm-l6").folder))
+        ship(network.trained(), {"encoder": "minilm-l6@1"}, tmp_path)
+        assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 24_000_000
+        recogniser = load_clinical(ModelSettings(device="cpu"), vocabulary, folder=tmp_path)
+        assert recogniser.name == f"clinical@1+dictionary@{vocabulary.version}"
+        assert all(each.text for each in recogniser.recognise([Page(1, "Fever and chest pain.")]))
+        with (tmp_path / FILE).open("r+b") as file:
+            file.seek(-1, 2)
+            file.write(b"\x7f")
         with pytest.raises(ModelUnavailable, match="altered"):
-            read_card(tmp_path)
-        (tmp_path / CARD).write_text("{")
-        with pytest.raises(ModelUnavailable, match="not whole"):
-            load_clinical(ModelSettings(), None, folder=tmp_path)  # type: ignore[arg-type]
+            load_clinical(ModelSettings(), vocabulary, folder=tmp_path)
+
+    def test_another_encoder_is_refused(self, tmp_path: Path, vocabulary: Vocabulary) -> None:
+        ship({"a": torch.zeros(1)}, {"encoder": "minilm-l6@0"}, tmp_path)
+        with pytest.raises(ModelUnavailable, match="minilm-l6@0"):
+            load_clinical(ModelSettings(), vocabulary, folder=tmp_path)
 
     def test_weights_of_another_network_are_refused(self, tmp_path: Path, vocabulary: Vocabulary) -> None:
         folder, weights = locate("minilm-l6").folder, tmp_path / "w.safetensors"
