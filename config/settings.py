@@ -258,6 +258,16 @@ class SearchSettings(Section):
         description="Least share of the nearest passage's cosine at which another still counts as found by meaning.",
     )
 
+    question_semantic_weight: float = Field(
+        0.6, ge=0, le=1, description="As semantic_weight, for questions of three or more words."
+    )
+    question_semantic_ratio: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="As semantic_ratio, for what meaning adds to the words of a question of three or more.",
+    )
+
     @field_validator("elasticsearch_urls")
     @classmethod
     def _no_credentials(cls, value: tuple[str, ...]) -> tuple[str, ...]:
