@@ -10,6 +10,10 @@ SOURCES := $(PACKAGES) tests benchmarks
 
 TEST_PROCESSES ?= 2
 
+# Where the corpora are, and where a training keeps its state.
+DATA ?= ../shared/data
+RUN ?= .data/training/recogniser
+
 export OMP_NUM_THREADS ?= 1
 
 # Where bytecode is not written beside the sources, each start would compile torch and Ray anew.
@@ -17,7 +21,7 @@ export PYTHONPYCACHEPREFIX ?= $(abspath $(VENV))/bytecode
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run down test test-unit mutants check format bench-audit bench-auth bench-bulk bench-spine docs readme lock clean
+.PHONY: help run down test test-unit mutants check format bench-audit bench-auth bench-bulk bench-spine train-recogniser docs readme lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +62,10 @@ bench-audit: $(VENV)/.installed-dev ## Write, seal, read and verify a million au
 
 bench-auth: $(VENV)/.installed-dev ## Time refused and complete logins, and searches beside a flood of logins (TRIALS=2000, 15 minutes)
 	$(BIN)/python -m benchmarks.auth --trials $(or $(TRIALS),2000)
+
+train-recogniser: $(VENV)/.installed ## Train the recogniser, measure it, and put its weights in place (hours; goes on where it was stopped)
+	$(BIN)/python -m models.training.recognition --data $(DATA) --out $(RUN) --threads $(or $(THREADS),2)
+	$(BIN)/python -m models.training.shipping --data $(DATA) --run $(RUN)
 
 docs: $(VENV)/.installed ## Write the pages of settings and roles anew
 	$(BIN)/python -m config.reference > docs/settings.md

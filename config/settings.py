@@ -198,6 +198,10 @@ class ModelSettings(Section):
     encoder: str = Field(
         "minilm-l6", description="Embedding model: a shipped name, a local folder, or a hub id."
     )
+    recognizer: Literal["dictionary", "clinical"] = Field(
+        "dictionary",
+        description="What finds mentions: names of the vocabulary (dictionary), or the trained network (clinical).",
+    )
     device: str = Field("auto", description="cpu, cuda, cuda:N, or auto.")
     threads: int = Field(1, ge=1, description="Threads of one worker's models.")
     query_threads: int = Field(1, ge=1, description="Threads of the query encoder.")
@@ -252,6 +256,16 @@ class SearchSettings(Section):
         ge=0,
         le=1,
         description="Least share of the nearest passage's cosine at which another still counts as found by meaning.",
+    )
+
+    question_semantic_weight: float = Field(
+        0.6, ge=0, le=1, description="As semantic_weight, for questions of three or more words."
+    )
+    question_semantic_ratio: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="As semantic_ratio, for what meaning adds to the words of a question of three or more.",
     )
 
     @field_validator("elasticsearch_urls")

@@ -14,9 +14,8 @@ from models.assertion.context import ContextRules
 from models.encoders import locate
 from models.passages import PassageSplitter, WordPieceTokenizer
 from models.recognition import Recogniser
-from models.recognition.dictionary import DictionaryRecogniser
+from models.recognition.loading import load_recogniser
 from models.sections import PageSections, find_sections
-from models.terminology import ensure_vocabulary
 
 
 class Annotator:
@@ -63,4 +62,4 @@ def load_annotator(settings: ModelSettings, *, cache_dir: Path | None = None) ->
         max_tokens=settings.passage_tokens,
         overlap=settings.passage_overlap,
     )
-    return Annotator(DictionaryRecogniser(ensure_vocabulary(cache_dir)), ContextRules(), splitter)
+    return Annotator(load_recogniser(settings, cache_dir=cache_dir), ContextRules(), splitter)

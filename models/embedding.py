@@ -49,7 +49,7 @@ class TransformerEmbedder:
         torch.set_num_threads(threads)
         self.name = encoder.name
         self.dimension = encoder.dimension
-        self._device = _device(device)
+        self._device = torch_device(device)
         self._dtype = _dtype(self._device)
         self._batch = batch
         self._tokenizer = Tokenizer.from_file(str(encoder.folder / "tokenizer.json"))
@@ -106,7 +106,7 @@ def _batches(lengths: list[int], size: int) -> Iterator[list[int]]:
         yield order[start : start + size]
 
 
-def _device(wanted: str) -> torch.device:
+def torch_device(wanted: str) -> torch.device:
     import torch
 
     if wanted == "auto":

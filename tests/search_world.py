@@ -199,7 +199,9 @@ class World:
     index: SearchIndex = field(default_factory=MemoryIndex)
     names: ConceptNames = field(default_factory=NoNames)
     settings: SearchSettings = field(
-        default_factory=lambda: SearchSettings(semantic_floor=0.2, semantic_ratio=0)
+        default_factory=lambda: SearchSettings(
+            semantic_floor=0.2, semantic_ratio=0, question_semantic_ratio=0
+        )
     )
     encoder: WordEncoder = field(default_factory=WordEncoder)
     visibility: MemoryVisibility = field(default_factory=MemoryVisibility)

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from cluster import databases
+from cluster.platform.schemas import make_databases
 from cluster.servers import postgres, redis
 from config.secrets import SecretStore
 from config.settings import SERVICES, Service, Settings
@@ -59,11 +60,6 @@ def running_servers(revisions: Mapping[Service, str] = MappingProxyType({})) -> 
 
 async def _prepare(settings: Settings, secrets: SecretStore, revisions: Mapping[Service, str]) -> None:
     await postgres.wait_until_ready(settings, secrets)
-    admin = await postgres.connect(settings, secrets, "postgres")
-    await databases.bootstrap(settings, secrets, admin)
-    await admin.close()
-    search = await postgres.connect(settings, secrets, "search_db")
-    await databases.install_extensions(search)
-    await search.close()
+    await make_databases(settings, secrets)
     for service in SERVICES:
         await databases.migrate(settings, secrets, service, revision=revisions.get(service, "head"))

@@ -47,12 +47,17 @@ def _given(secrets: SecretStore) -> bool:
 
 async def _bootstrap(settings: Settings, secrets: SecretStore) -> None:
     try:
-        async with superuser(settings, secrets, "postgres") as admin:
-            await databases.bootstrap(settings, secrets, admin)
-        async with superuser(settings, secrets, "search_db") as search:
-            await databases.install_extensions(search)
+        await make_databases(settings, secrets)
     except (OSError, asyncpg.PostgresError) as error:
         raise MigrationFailed(f"Roles and databases cannot be made: {error}") from error
+
+
+async def make_databases(settings: Settings, secrets: SecretStore) -> None:
+    """Roles, databases and extensions on a server that answers, as far as they are missing."""
+    async with superuser(settings, secrets, "postgres") as admin:
+        await databases.bootstrap(settings, secrets, admin)
+    async with superuser(settings, secrets, "search_db") as search:
+        await databases.install_extensions(search)
 
 
 @asynccontextmanager

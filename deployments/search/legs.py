@@ -69,19 +69,22 @@ class Legs:
 
     async def meaning(self, question: Question) -> LegResults:
         """Meaning alone; raises `Unavailable` (`search.semantic_unavailable`)."""
-        return LegResults(None, await self._semantic(question, self._settings.window))
+        window, ratio = self._settings.window, self._settings.semantic_ratio
+        return LegResults(None, await self._semantic(question, window, ratio))
 
     async def _lexical(self, question: Question) -> LexicalResult:
         async with index_within(self._settings.leg_timeout_seconds):
             return await self._index.lexical(question.query, question.access, limit=self._settings.window)
 
     async def _semantic_or_none(self, question: Question) -> list[SemanticHit] | None:
+        settings = self._settings
+        ratio = settings.question_semantic_ratio if question.in_full else settings.semantic_ratio
         try:
-            return await self._semantic(question, min(NEAR_IN_HYBRID, self._settings.window))
+            return await self._semantic(question, min(NEAR_IN_HYBRID, settings.window), ratio)
         except Unavailable:
             return None
 
-    async def _semantic(self, question: Question, most: int) -> list[SemanticHit]:
+    async def _semantic(self, question: Question, most: int, ratio: float) -> list[SemanticHit]:
         try:
             async with asyncio.timeout(self._settings.leg_timeout_seconds):
                 await self._check_encoder()
@@ -91,12 +94,12 @@ class Legs:
                 )
         except (Unavailable, TimeoutError) as error:
             raise _no_meaning() from error
-        return self._near_enough(hits)
+        return self._near_enough(hits, ratio)
 
-    def _near_enough(self, hits: list[SemanticHit]) -> list[SemanticHit]:
+    def _near_enough(self, hits: list[SemanticHit], ratio: float) -> list[SemanticHit]:
         """Every document is somehow near: those count that are near enough, also beside the nearest one."""
         nearest = max((hit.similarity for hit in hits), default=0.0)
-        least = max(self._settings.semantic_floor, nearest * self._settings.semantic_ratio)
+        least = max(self._settings.semantic_floor, nearest * ratio)
         return [hit for hit in hits if hit.similarity >= least]
 
     async def _check_encoder(self) -> None:

@@ -33,6 +33,11 @@ class Question:
         """Ranked with a semantic leg, so in a frozen window; all else pages without limit."""
         return self.mode is not Mode.LEXICAL and self.sort is SortKey.RELEVANCE and bool(self.parsed.meaning)
 
+    @property
+    def in_full(self) -> bool:
+        """So many words that a document need not have all of them: a question rather than a name."""
+        return self.query.minimum > 1
+
 
 def understand(
     request: SearchRequest, access: AccessFilter, account: str, names: ConceptNames, limits: SearchSettings

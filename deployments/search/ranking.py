@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 from uuid import UUID
 
@@ -50,21 +51,27 @@ class Ranking:
         results = await (self._legs.both(question) if hybrid else self._legs.meaning(question))
         async with index_within(self._settings.leg_timeout_seconds):
             results, matching = await self._agreed(question, results)
+            found = {hit.document_id for hit in results.lexical.hits} if results.lexical else set()
+            results = await self._with_shared_words(question, results)
             candidates = _candidates(results)
-            fused = self._fused(results)
+            fused = self._fused(question, results)
             best = sorted(fused, key=lambda key: (-fused[key], key))[: self._settings.window]
             factors = await self._factors(question, best)
         entries = [_entry(key, candidates[key], fused[key], factors.get(key, AFFIRMED)) for key in best]
         entries.sort(key=lambda entry: (-entry.score, entry.document_id))
-        beyond = sum(entry.lexical is None and entry.document_id not in matching for entry in entries)
+        beyond = sum(
+            entry.document_id not in found and entry.document_id not in matching for entry in entries
+        )
         total = beyond + (results.lexical.total if results.lexical else 0)
         return Window(new_id(), question.account, total, _legs(results), tuple(entries))
 
-    def weights(self, legs: Collection[str]) -> tuple[float, float]:
+    def weights(self, question: Question, legs: Collection[str]) -> tuple[float, float]:
         """Of words and meaning, for the legs that took part."""
         if len(legs) == 1:
             return (1.0, 0.0) if "lexical" in legs else (0.0, 1.0)
-        return 1 - self._settings.semantic_weight, self._settings.semantic_weight
+        settings = self._settings
+        meaning = settings.question_semantic_weight if question.in_full else settings.semantic_weight
+        return 1 - meaning, meaning
 
     async def _agreed(self, question: Question, results: LegResults) -> tuple[LegResults, frozenset[UUID]]:
         """Without what the user excluded or does not have what he insisted on, in the semantic leg too.
@@ -86,16 +93,35 @@ class Ranking:
             matching = await self._matching(query, question)
         return LegResults(lexical, None if results.semantic is None else semantic), matching
 
+    async def _with_shared_words(self, question: Question, results: LegResults) -> LegResults:
+        """The words leg with the near documents that have some words of a long question, though too few.
+
+        They are no matches of the words; but what a near document shares with the question tells it from
+        other near ones.
+        """
+        lexical, query = results.lexical, question.query
+        if lexical is None or not results.semantic or not question.in_full:
+            return results
+        words = {hit.document_id for hit in lexical.hits}
+        near = frozenset(hit.document_id for hit in results.semantic) - words
+        if not near:
+            return results
+        shared = await self._index.lexical(
+            replace(query, minimum=1, within=near), question.access, limit=len(near)
+        )
+        hits = sorted((*lexical.hits, *shared.hits), key=lambda hit: (-hit.score, hit.document_id))
+        return replace(results, lexical=replace(lexical, hits=tuple(hits)))
+
     async def _matching(self, query: LexicalQuery, question: Question) -> frozenset[UUID]:
         result = await self._index.lexical(query, question.access, limit=self._settings.window)
         return frozenset(hit.document_id for hit in result.hits)
 
-    def _fused(self, results: LegResults) -> dict[UUID, float]:
+    def _fused(self, question: Question, results: LegResults) -> dict[UUID, float]:
         scores = [
             {hit.document_id: hit.score for hit in results.lexical.hits} if results.lexical else {},
             {hit.document_id: hit.similarity for hit in results.semantic or ()},
         ]
-        weights = self.weights(_legs(results))
+        weights = self.weights(question, _legs(results))
         if self._settings.fusion == "rrf":
             return reciprocal_rank([list(leg) for leg in scores], weights)
         return weighted([normalised(leg, least=0.0) for leg in scores], weights)

@@ -34,7 +34,7 @@ class DictionaryRecogniser:
         terms = analyse(page.text)
         if not terms:
             return
-        known = list(self._names(page.text, terms))
+        known = list(names_in(page.text, terms, self._vocabulary))
         for definition in definitions(page.text, [_span(terms, found) for found in known]):
             _define(defined, definition, known)
         candidates = known + list(_abbreviations(page.text, terms, defined))
@@ -42,14 +42,16 @@ class DictionaryRecogniser:
             start, end = terms[first].start, terms[behind - 1].end
             yield Mention(page.number, start, end, page.text[start:end], meaning.type, meaning.concepts)
 
-    def _names(self, text: str, terms: list[Term]) -> Iterator[Found]:
-        hard = _hard_gaps(text, terms)
-        for first, length, index in self._vocabulary.windows([term.word for term in terms]):
-            if hard[first + length - 1] != hard[first]:
-                continue
-            meaning = self._vocabulary.meaning(index)
-            if not meaning.capitals or _is_abbreviation(text, terms, first, first + length):
-                yield first, first + length, meaning
+
+def names_in(text: str, terms: list[Term], vocabulary: Vocabulary) -> Iterator[Found]:
+    """Every name in the text, overlapping ones too; abbreviations only where they are written as such."""
+    hard = _hard_gaps(text, terms)
+    for first, length, index in vocabulary.windows([term.word for term in terms]):
+        if hard[first + length - 1] != hard[first]:
+            continue
+        meaning = vocabulary.meaning(index)
+        if not meaning.capitals or _is_abbreviation(text, terms, first, first + length):
+            yield first, first + length, meaning
 
 
 def _hard_gaps(text: str, terms: list[Term]) -> list[int]:

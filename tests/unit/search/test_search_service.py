@@ -106,6 +106,23 @@ class TestModes:
         world.settings = SearchSettings(semantic_floor=0.2, semantic_ratio=0.2)
         assert ids(await asked(world, "chest pain", mode="semantic")) == [same, close, distant]
 
+    async def test_a_question_reaches_further_by_meaning_and_weighs_it_more(self, world: World) -> None:
+        world.settings = SearchSettings(semantic_floor=0.1, semantic_ratio=1, question_semantic_ratio=0.3)
+        await world.put(document("sudden chest pain at rest"), document("chest pain elsewhere today"))
+        question, name = "sudden chest pain at rest", "rest pain"
+        answers = {
+            (words, mode): await asked(world, words, mode=mode, explain=True)
+            for words in (question, name)
+            for mode in ("hybrid", "semantic")
+        }
+        assert len(ids(answers[question, "hybrid"])) == 2
+        assert [len(ids(answers[case])) for case in answers if case != (question, "hybrid")] == [1, 1, 1]
+        weights = [
+            answers[words, "hybrid"].hits[0].explanation.fusion.weights  # type: ignore[union-attr]
+            for words in (question, name)
+        ]
+        assert weights == [(0.4, 0.6), (0.5, 0.5)]
+
     async def test_no_words_list_what_the_filters_select_newest_first(self, world: World) -> None:
         old, new, _ = await world.put(
             document("a", day=date(2020, 1, 1)),
@@ -151,6 +168,24 @@ class TestModes:
         )
         assert set(ids(await asked(world, "chest discomfort +fever -rash"))) == {both}
         assert set(ids(await asked(world, "chest pain discomfort"))) == {both, without, excluded}
+
+    async def test_the_few_words_that_a_near_document_shares_with_a_long_question_count(
+        self, world: World
+    ) -> None:
+        question = "which treatment eases chest pain at rest in the elderly"
+        far = ["ankle"] * 8
+        shares_rare, shares_common, *_ = await world.put(
+            document("pain elderly treatment unrelated other words"),
+            document("chest treatment unrelated other words here"),
+            *(document(f"chest {word}") for word in far),
+        )
+        answer = await asked(world, question, explain=True)
+        assert ids(await asked(world, question, mode="lexical")) == []
+        assert ids(answer)[:2] == [shares_rare, shares_common]
+        assert answer.hits[0].explanation is not None
+        assert answer.hits[0].explanation.lexical is not None
+        assert answer.hits[0].explanation.lexical.score == 1.0
+        assert answer.total.value == len(ids(answer))
 
     async def test_other_names_of_a_concept_find_its_documents(self, world: World) -> None:
         (found,) = await world.put(document("signs of lung inflammation"))

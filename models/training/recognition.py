@@ -1,0 +1,401 @@
+"""Trains the recogniser: one encoder, corpora that annotate different types, partial labels.
+
+    python -m models.training.recognition --data ../shared/data --out FOLDER
+
+Stopped by a signal it goes on where it was when it is started again with the same folder. The learning rate
+is even until the last epochs; the weights that are kept are a moving average, of the epoch that was best on a
+part of the training data that was left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import random
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from domain.text import MentionType
+from models.encoders import locate
+from models.evaluation.corpora import LabelledText, read_corpus
+from models.recognition.finder import SpanFinder
+from models.recognition.network import Batch, RecogniserNetwork, load_encoder
+from models.recognition.tags import TAGS, Allowed, WordSpan, allowed_tags
+from models.recognition.windows import PIECES, Encoded, TextEncoder
+from models.recognition.words import Words, WordSplitter
+from models.terminology import ensure_vocabulary
+
+ALL = frozenset(MentionType)
+
+MACCROBAT = {
+    "Sign_symptom": MentionType.SIGN,
+    "Disease_disorder": MentionType.PROBLEM,
+    "Medication": MentionType.DRUG,
+    "Therapeutic_procedure": MentionType.PROCEDURE,
+    "Diagnostic_procedure": MentionType.TEST,
+    "Biological_structure": MentionType.ANATOMY,
+}
+ABSTRACTS = {"Disease": MentionType.PROBLEM, "Chemical": MentionType.DRUG}
+UNJUDGED = frozenset({"History", "Family_history"})
+"""Spans of whole phrases within which MACCROBAT marks no diseases: they teach nothing."""
+
+HELD_OUT_EVERY = 5
+"""Of MACCROBAT's reports in the order of their names, each fifth is kept for the measurement."""
+
+OWN_DEV_EVERY = 20
+"""Of all training texts, each twentieth decides when to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that decides the outcome, beside data and code."""
+
+    seed: int = 20
+    epochs: int = 8
+    cooldown: int = 3
+    batch: int = 8
+    pieces: int = PIECES
+    encoder_rate: float = 2.5e-4
+    head_rate: float = 1e-3
+    layer_decay: float = 0.9
+    warmup_steps: int = 300
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    average: float = 0.998
+    report_copies: int = 2
+    """How often each clinical report is read in an epoch: there are few."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A text with the tags that its corpus leaves open, and the mentions it names."""
+
+    corpus: str
+    encoded: Encoded
+    allowed: Allowed
+    spans: tuple[WordSpan, ...]
+    annotated: frozenset[MentionType]
+    copies: int = 1
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a training stands."""
+
+    epoch: int = 0
+    step: int = 0
+    """Within the epoch."""
+    steps: int = 0
+    best: float = -1.0
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def maccrobat(folder: Path) -> tuple[list[LabelledText], list[LabelledText]]:
+    """(for training, held out) of the given reports."""
+    reports = read_corpus(folder / "ner/maccrobat_train.tar.gz", "brat")
+    held = [report for place, report in enumerate(reports) if place % HELD_OUT_EVERY == HELD_OUT_EVERY - 1]
+    names = {report.name for report in held}
+    return [report for report in reports if report.name not in names], held
+
+
+def examples(folder: Path, encoder: TextEncoder, plan: Plan) -> tuple[list[Example], list[Example]]:
+    """(for learning, for stopping), from the training parts only."""
+    disease, both = frozenset({MentionType.PROBLEM}), frozenset({MentionType.PROBLEM, MentionType.DRUG})
+    reports, _ = maccrobat(folder)
+    bc5cdr = read_corpus(folder / "ner/bc5cdr/train.tsv.gz", "iob")
+    ncbi = read_corpus(folder / "ner/ncbi_disease/train.tsv.gz", "iob")
+    made = [
+        *(example("bc5cdr", text, encoder, ABSTRACTS, both) for text in bc5cdr),
+        *(example("ncbi", text, encoder, ABSTRACTS, disease) for text in ncbi),
+        *(example("maccrobat", text, encoder, MACCROBAT, ALL, plan.report_copies) for text in reports),
+    ]
+    own_dev = [each for place, each in enumerate(made) if place % OWN_DEV_EVERY == 7]
+    return [each for place, each in enumerate(made) if place % OWN_DEV_EVERY != 7], own_dev
+
+
+def example(
+    corpus: str,
+    text: LabelledText,
+    encoder: TextEncoder,
+    types: dict[str, MentionType],
+    annotated: frozenset[MentionType],
+    copies: int = 1,
+) -> Example:
+    """`text` for learning; of spans that overlap, the longest counts."""
+    encoded = encoder.encode(text.text)
+    spans: list[WordSpan] = []
+    taken = np.zeros(len(encoded.words), dtype=np.bool_)
+    for span in sorted(text.spans, key=lambda each: each.start - each.end):
+        kind = types.get(span.type)
+        first, behind = _in_words(encoded.words, span.start, span.end)
+        if kind is not None and behind > first and not taken[first:behind].any():
+            taken[first:behind] = True
+            spans.append((first, behind, kind))
+    allowed = allowed_tags(len(encoded.words), spans, annotated)
+    for span in text.spans:
+        if span.type in UNJUDGED:
+            first, behind = _in_words(encoded.words, span.start, span.end)
+            allowed[first:behind] |= ~taken[first:behind, None]
+    return Example(corpus, encoded, allowed, tuple(sorted(spans)), annotated, copies)
+
+
+def _in_words(words: Words, start: int, end: int) -> tuple[int, int]:
+    first = int(np.searchsorted(words.ends, start, side="right"))
+    return first, int(np.searchsorted(words.starts, end, side="left"))
+
+
+Piece = tuple[Example, int, int]
+
+
+def epoch_batches(learning: Sequence[Example], plan: Plan, epoch: int) -> list[list[Piece]]:
+    """The batches of an epoch: every word once a copy, windows cut anew each time, of similar length."""
+    chance = random.Random(plan.seed * 1000 + epoch)  # noqa: S311 - reproducible on purpose
+    pieces = [
+        (each, start, end)
+        for each in learning
+        for _ in range(each.copies)
+        for start, end in _random_windows(each.encoded.words, plan.pieces, chance)
+    ]
+    chance.shuffle(pieces)
+    size = plan.batch
+    pools = [pieces[start : start + 50 * size] for start in range(0, len(pieces), 50 * size)]
+    batches = [
+        pool[start : start + size]
+        for pool in (sorted(pool, key=_length) for pool in pools)
+        for start in range(0, len(pool), size)
+    ]
+    chance.shuffle(batches)
+    return batches
+
+
+def _random_windows(words: Words, pieces: int, chance: random.Random) -> Iterator[tuple[int, int]]:
+    start = 0
+    limit = chance.randint(pieces // 4, pieces)
+    while start < len(words):
+        end = max(start + 1, int(np.searchsorted(words.edges, words.edges[start] + limit, side="right")) - 1)
+        yield start, end
+        start, limit = end, pieces
+
+
+def _length(piece: Piece) -> int:
+    each, start, end = piece
+    return int(each.encoded.words.edges[end] - each.encoded.words.edges[start])
+
+
+def batch_of(pieces: Sequence[Piece], encoder: TextEncoder) -> tuple[Batch, Tensor]:
+    batch = encoder.batch([(each.encoded, start, end) for each, start, end in pieces])
+    allowed = np.ones((*batch.word_mask.shape, TAGS), dtype=np.bool_)
+    for row, (each, start, end) in enumerate(pieces):
+        allowed[row, : end - start] = each.allowed[start:end]
+    return batch, torch.from_numpy(allowed)
+
+
+def scores(network: RecogniserNetwork, encoder: TextEncoder, held: Sequence[Example]) -> dict[str, float]:
+    """Strict F1 of each corpus, of the types it annotates, by type and micro."""
+    finder = SpanFinder(network, encoder, torch.device("cpu"))
+    found = [finder.spans(each.encoded) for each in held]
+    counts: dict[str, np.ndarray] = {}
+    for each, own in zip(held, found, strict=True):
+        gold = set(each.spans)
+        right = set(own)
+        for kind in each.annotated:
+            a = {span for span in gold if span[2] is kind}
+            b = {span for span in right if span[2] is kind}
+            count = np.array([len(a & b), len(a), len(b)])
+            for key in (f"{each.corpus}/{kind}", each.corpus):
+                counts[key] = counts.get(key, np.zeros(3, dtype=np.int64)) + count
+    return {key: round(float(2 * c[0] / max(1, c[1] + c[2])), 4) for key, c in sorted(counts.items())}
+
+
+def optimiser(network: RecogniserNetwork, plan: Plan) -> torch.optim.AdamW:
+    """Lower layers learn slower; biases and norms do not decay."""
+    groups: dict[tuple[float, float], list[Tensor]] = {}
+    layers = int(network.encoder.config.num_hidden_layers)
+    for name, parameter in network.named_parameters():
+        if not parameter.requires_grad or name.startswith("encoder.pooler."):
+            continue
+        rate = plan.head_rate
+        if name.startswith("encoder."):
+            layer = int(name.split(".layer.")[1].split(".")[0])
+            rate = plan.encoder_rate * plan.layer_decay ** (layers - 1 - layer)
+        decay = plan.weight_decay if parameter.dim() > 1 else 0.0
+        groups.setdefault((rate, decay), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {"params": own, "lr": rate, "weight_decay": decay, "rate": rate}
+            for (rate, decay), own in groups.items()
+        ],
+        fused=True,
+    )
+
+
+class Training:
+    """One run; its folder holds the checkpoint, the best weights and the record."""
+
+    def __init__(self, folder: Path, plan: Plan, network: RecogniserNetwork, encoder: TextEncoder) -> None:
+        self._folder = folder
+        self._plan = plan
+        self._network = network
+        self._encoder = encoder
+        self._optimiser = optimiser(network, plan)
+        self._average = {name: value.clone() for name, value in network.trained().items()}
+        self.progress = Progress()
+        self._stop = False
+
+    def stop(self) -> None:
+        """Save and end behind the present step."""
+        self._stop = True
+
+    def run(self, learning: Sequence[Example], own_dev: Sequence[Example]) -> bool:
+        """False when it was stopped."""
+        self._resume()
+        while self.progress.epoch < self._plan.epochs:
+            if not self._epoch(epoch_batches(learning, self._plan, self.progress.epoch)):
+                return False
+            self._judge(own_dev)
+        return True
+
+    def _epoch(self, batches: list[list[Piece]]) -> bool:
+        progress, began, losses, words = self.progress, time.monotonic(), 0.0, 0
+        self._network.train()
+        while progress.step < len(batches):
+            batch, allowed = batch_of(batches[progress.step], self._encoder)
+            loss, count = self._learn(batch, allowed, len(batches))
+            losses, words = losses + loss, words + count
+            progress.step += 1
+            progress.steps += 1
+            if progress.step % 50 == 0:
+                spent = time.monotonic() - began
+                _say(
+                    f"epoch {progress.epoch + 1} step {progress.step}/{len(batches)} "
+                    f"loss {losses / words:.4f} {words / spent:.0f} words/s"
+                )
+            if self._stop or progress.step % 200 == 0:
+                self._save()
+            if self._stop:
+                return False
+        return True
+
+    def _learn(self, batch: Batch, allowed: Tensor, steps: int) -> tuple[float, int]:
+        words = int(batch.word_mask.sum())
+        factor = self._factor(steps)
+        for group in self._optimiser.param_groups:
+            group["lr"] = group["rate"] * factor
+        total = self._network.loss(batch, allowed).sum()
+        torch.autograd.backward(total * 20 / words)
+        torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._plan.clip)
+        self._optimiser.step()
+        self._optimiser.zero_grad(set_to_none=True)
+        share = min(self._plan.average, (1 + self.progress.steps) / (10 + self.progress.steps))
+        with torch.no_grad():
+            torch._foreach_lerp_(
+                list(self._average.values()), list(self._network.trained().values()), 1 - share
+            )
+        return float(total.detach()), words
+
+    def _factor(self, steps: int) -> float:
+        plan, progress = self._plan, self.progress
+        warm = min(1.0, (progress.steps + 1) / plan.warmup_steps)
+        left = plan.epochs - progress.epoch - progress.step / steps
+        return warm * max(0.02, min(1.0, left / plan.cooldown))
+
+    def _judge(self, own_dev: Sequence[Example]) -> None:
+        progress = self.progress
+        current = {name: value.clone() for name, value in self._network.trained().items()}
+        self._network.load_state_dict(self._average, strict=False)
+        self._network.eval()
+        reached = scores(self._network, self._encoder, own_dev)
+        mean = float(np.mean([value for key, value in reached.items() if "/" not in key]))
+        progress.history.append({"epoch": progress.epoch + 1, "mean": round(mean, 4), **reached})
+        _say(json.dumps(progress.history[-1]))
+        if mean > progress.best:
+            progress.best = mean
+            _write(self._folder / "best.pt", self._average)
+        self._network.load_state_dict(current, strict=False)
+        progress.epoch, progress.step = progress.epoch + 1, 0
+        self._save()
+
+    def _save(self) -> None:
+        _write(
+            self._folder / "checkpoint.pt",
+            {
+                "network": self._network.trained(),
+                "average": self._average,
+                "optimiser": self._optimiser.state_dict(),
+                "progress": asdict(self.progress),
+                "chance": torch.get_rng_state(),
+            },
+        )
+
+    def _resume(self) -> None:
+        path = self._folder / "checkpoint.pt"
+        if not path.is_file():
+            return
+        kept = torch.load(path, weights_only=True)
+        self._network.load_state_dict(kept["network"], strict=False)
+        self._average = kept["average"]
+        self._optimiser.load_state_dict(kept["optimiser"])
+        self.progress = Progress(**kept["progress"])
+        torch.set_rng_state(kept["chance"])
+        _say(f"resumed in epoch {self.progress.epoch + 1} at step {self.progress.step}")
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description="Train the recogniser.")
+    options.add_argument("--data", type=Path, default=Path("../shared/data"))
+    options.add_argument("--out", type=Path, required=True)
+    options.add_argument("--epochs", type=int, default=Plan().epochs)
+    options.add_argument("--threads", type=int, default=1)
+    chosen = options.parse_args()
+    torch.set_num_threads(chosen.threads)
+    plan = Plan(epochs=chosen.epochs)
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(plan.seed)
+    minilm = locate("minilm-l6")
+    vocabulary = ensure_vocabulary(chosen.out)
+    encoder = TextEncoder(WordSplitter(minilm.folder / "tokenizer.json"), vocabulary)
+    learning, own_dev = examples(chosen.data, encoder, plan)
+    network = RecogniserNetwork(load_encoder(minilm.folder))
+    _say(f"{len(learning)} texts to learn from, {len(own_dev)} to stop by")
+    training = Training(chosen.out, plan, network, encoder)
+    signal.signal(signal.SIGTERM, lambda *_: training.stop())
+    if not training.run(learning, own_dev):
+        sys.exit(f"stopped in epoch {training.progress.epoch + 1}; start again to go on")
+    record = {
+        "encoder": minilm.name,
+        "vocabulary": vocabulary.version,
+        "data": _digests(chosen.data),
+        "plan": asdict(plan),
+        "own_dev": training.progress.history,
+    }
+    (chosen.out / "record.json").write_text(json.dumps(record, indent=1) + "\n")
+
+
+def _digests(data: Path) -> dict[str, str]:
+    files = ("ner/bc5cdr/train.tsv.gz", "ner/ncbi_disease/train.tsv.gz", "ner/maccrobat_train.tar.gz")
+    return {name: hashlib.sha256((data / name).read_bytes()).hexdigest() for name in files}
+
+
+def _write(path: Path, content: Any) -> None:
+    fresh = path.with_suffix(".new")
+    torch.save(content, fresh)
+    fresh.replace(path)
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {line}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    main()
