@@ -13,7 +13,7 @@ _ABBREVIATIONS = frozenset(
     "q.i.d p.o i.v i.m s.c q.d q.h p.r.n h.s o.d u.s m.d ph.d jr sr ref refs ed eds sp spp var subsp viz "
     "incl".split()
 )
-_CANDIDATE = re.compile(r"(?P<stop>[.!?]+[\"'”’)\]]*)(?=\s)|(?P<break>\n)")
+_CANDIDATE = re.compile(r"(?P<stop>(?<![.!?])[.!?]++[\"'”’)\]]*+)(?=\s)|(?P<break>\n)")
 _LAST_WORD = re.compile(r"[\w.]+$")
 _BULLET = re.compile(r"[ ]*(?:[-*•●○▪>–—]\s|\(?(?:\d{1,2}|[a-zA-Z])[.)]\s|[A-Z][^\n.:]{1,40}:(?:\s|$))")
 _STARTS = re.compile(r"\s*[\"'“‘(\[]*[A-Z0-9\u00c0-\u00de•●▪*\-–—]")

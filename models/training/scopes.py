@@ -95,9 +95,9 @@ def train(
             if e.left in left_places(e.cue):
                 left.append([_numbers(row) for row in left_features(tokens, e.cue)])
                 answers[0].append(e.left - left_places(e.cue).start)
-            if e.right in right_places(tokens, e.cue):
+            if e.right in (ends := right_places(tokens, e.cue)):
                 right.append([_numbers(row) for row in right_features(tokens, e.cue, e.left)])
-                answers[1].append(e.right - right_places(tokens, e.cue).start)
+                answers[1].append(ends.index(e.right))
     weights = {
         "cue": fit_yes_or_no(*cues, steps),
         "left": fit_choice(left, answers[0], steps),
