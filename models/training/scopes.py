@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,7 +132,7 @@ def fit_choice(groups: Sequence[Rows], answers: Sequence[int], steps: int) -> We
     return _fit([row for group in groups for row in group], loss, steps)
 
 
-def _fit(rows: Rows, loss, steps: int) -> Weights:  # type: ignore[no-untyped-def]
+def _fit(rows: Rows, loss: Callable[[torch.Tensor], torch.Tensor], steps: int) -> Weights:
     lengths = torch.tensor([len(row) for row in rows])
     places = torch.tensor([place for row in rows for place in row])
     used, compact = torch.unique(places, return_inverse=True)
