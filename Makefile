@@ -21,7 +21,7 @@ export PYTHONPYCACHEPREFIX ?= $(abspath $(VENV))/bytecode
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run down test test-unit mutants check format bench-audit bench-auth bench-bulk bench-spine train-recogniser docs readme lock clean
+.PHONY: help run down test test-unit mutants check format bench-assertion bench-audit bench-auth bench-bulk bench-spine train-recogniser train-scopes docs readme lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,12 @@ bench-spine: $(VENV)/.installed-dev ## Measure the whole way beside what one wou
 
 bench-bulk: $(VENV)/.installed-dev ## Kill a bulk load half way, submit it again, upload beside it (DOCUMENTS=2000)
 	$(BIN)/python -m benchmarks.bulk --documents $(or $(DOCUMENTS),2000)
+
+bench-assertion: $(VENV)/.installed-dev ## Assertion beside negspacy and medspaCy, the same mentions (six minutes)
+	$(BIN)/python -m benchmarks.models_assertion
+
+train-scopes: $(VENV)/.installed-dev ## Train the scopes of negation and speculation anew, from BioScope (DATA=../shared/data, a minute)
+	$(BIN)/python -m models.training.scopes $(or $(DATA),../shared/data)/negation/bioscope_abstracts_papers.jsonl.gz
 
 bench-audit: $(VENV)/.installed-dev ## Write, seal, read and verify a million audit records (RECORDS=1000000, ten minutes)
 	$(BIN)/python -m benchmarks.audit --records $(or $(RECORDS),1000000)

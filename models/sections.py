@@ -29,7 +29,8 @@ _SPELLINGS = {
         "past illnesses, past medical problems, past "
         "surgical history, psh, surgical history, past medical and surgical history, previous history, "
         "background, past medical hx, comorbidities, past surgical hx, pshx, med hx, obstetric history, gynecologic "
-        "history, psychiatric history, past psychiatric history"
+        "history, psychiatric history, past psychiatric history, birth history, significant past medical "
+        "history, pertinent past medical history, other medical history"
     ),
     "medications": (
         "medications, medication, current medications, home medications, medications on admission, "

@@ -13,10 +13,18 @@ _ABBREVIATIONS = frozenset(
     "q.i.d p.o i.v i.m s.c q.d q.h p.r.n h.s o.d u.s m.d ph.d jr sr ref refs ed eds sp spp var subsp viz "
     "incl".split()
 )
-_CANDIDATE = re.compile(r"(?P<stop>[.!?]+[\"'”’)\]]*)(?=\s)|(?P<break>\n)")
+_CANDIDATE = re.compile(r"(?P<stop>(?<![.!?])[.!?]++[\"'”’)\]]*+)(?=\s)|(?P<break>\n)")
 _LAST_WORD = re.compile(r"[\w.]+$")
 _BULLET = re.compile(r"[ ]*(?:[-*•●○▪>–—]\s|\(?(?:\d{1,2}|[a-zA-Z])[.)]\s|[A-Z][^\n.:]{1,40}:(?:\s|$))")
 _STARTS = re.compile(r"\s*[\"'“‘(\[]*[A-Z0-9\u00c0-\u00de•●▪*\-–—]")
+_UNITS = frozenset(("min", "vol", "wt"))
+"""Abbreviations that end a sentence behind a number, as any unit does."""
+_BEGINNINGS = frozenset(
+    "The This These Those That There Then They We He She It Its His Her Our In On At To For From With Without By As If "
+    "When While After Before During No Not Patient However Moreover Thus Both All Each Such Here Although "
+    "Furthermore Finally Normal Denies Reports Review Continue".split()
+)
+_NEXT_WORD = re.compile(r"\s+\w+")
 _WRAPPED_AT = 50
 _INDENT = 80
 _LONGEST = 2000
@@ -56,10 +64,23 @@ def _stop_ends(text: str, match: re.Match[str]) -> bool:
     word = _LAST_WORD.search(text, max(0, match.start() - 20), match.start())
     if word is None:
         return True
-    last = word.group().strip(".").lower()
-    is_initial = len(last) == 1 and last.isalpha() and text[match.start() - 1].isupper()
-    is_list_number = last.isdigit() and len(last) <= 2 and _opens_line(text, word.start())
-    return not (last in _ABBREVIATIONS or is_initial or is_list_number)
+    last, before = (
+        word.group().strip(".").lower(),
+        text[max(0, word.start() - _INDENT) : word.start()].rstrip(),
+    )
+    if last.isdigit() and len(last) <= 2:
+        return not (_opens_line(text, word.start()) or before.endswith((".", ":", ";")))
+    if len(last) == 1 and last.isalpha() and text[match.start() - 1].isupper():
+        return text[word.start() - 1 : word.start()] in ("-", "/") or _begins(text, match.end())
+    if last in _UNITS and before[-1:].isdigit():
+        return True
+    return last not in _ABBREVIATIONS
+
+
+def _begins(text: str, position: int) -> bool:
+    """Whether the next word is one that sentences begin with, and names do not."""
+    following = _NEXT_WORD.match(text, position)
+    return following is not None and following.group().strip() in _BEGINNINGS
 
 
 def _opens_line(text: str, position: int) -> bool:

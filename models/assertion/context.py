@@ -153,12 +153,13 @@ class ContextRules:
 
     def _within(self, text: str, words: list[Word], first: int, behind: int) -> Iterator[Scope]:
         """What only looks like a cue still acts on a mention that begins in it: `no change in mental status`."""
-        found = self._cues.longest_at([word.text for word in words[first : behind - 1]], 0)
-        if found is not None:
-            length, rules = found
-            for scope in _scopes(text, words, [], first, first + length, rules):
-                if scope.first >= first + length:
-                    yield replace(scope, begins_before=behind)
+        texts = [word.text for word in words[first:behind]]
+        for length in range(len(texts) - 1, 0, -1):
+            found = self._cues.longest_at(texts[:length], 0)
+            if found is not None and found[0] == length:
+                for scope in _scopes(text, words, [], first, first + length, found[1]):
+                    if scope.first >= first + length:
+                        yield replace(scope, begins_before=behind)
 
 
 def _scopes(

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 import re
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Literal
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,9 @@ from domain.text import Span
 Kind = Literal["negation", "speculation"]
 KINDS: tuple[Kind, ...] = ("negation", "speculation")
 BITS = 18
+_MASK = (1 << BITS) - 1
+_KNOWN = 50_000
+"""Features whose weights are remembered: most texts are made of the same ones."""
 PARTS = ("cue", "left", "right")
 WEIGHTS = "scopes.safetensors"
 _TOKEN = re.compile(r"[^\W_]+(?:[-'’./][^\W_]+)*|[^\w\s]|_")
@@ -37,6 +40,9 @@ _CLAUSE = frozenset(
 )
 _ADVERB = frozenset("not also always yet only still even completely".split())
 _CLOSERS = frozenset(".;:!?")
+_OPEN = frozenset(
+    "of the a an in by with from to and or that this these their its at for as between on into".split()
+)
 _FAR = 60
 
 
@@ -226,9 +232,18 @@ def left_features(tokens: Sequence[Token], candidate: Candidate) -> Iterator[lis
     return reversed(crossed)
 
 
-def right_places(tokens: Sequence[Token], candidate: Candidate) -> range:
-    """Where the scope may end: indices behind its last token."""
-    return range(candidate.behind, min(len(tokens), candidate.behind + 2 * _FAR) + 1)
+def right_places(tokens: Sequence[Token], candidate: Candidate) -> list[int]:
+    """Where the scope may end: indices behind its last token. It never ends with a word that asks for more."""
+    behind = candidate.behind
+    return [
+        place
+        for place in range(behind, min(len(tokens), behind + 2 * _FAR) + 1)
+        if place == behind or _may_end(tokens, place)
+    ]
+
+
+def _may_end(tokens: Sequence[Token], place: int) -> bool:
+    return tokens[place - 1].text not in _OPEN and _at(tokens, place).text != "of"
 
 
 def right_features(tokens: Sequence[Token], candidate: Candidate, left: int) -> Iterator[list[str]]:
@@ -241,7 +256,7 @@ def right_features(tokens: Sequence[Token], candidate: Candidate, left: int) -> 
     last = len(tokens)
     while last > behind and tokens[last - 1].text in _CLOSERS:
         last -= 1
-    for place in right_places(tokens, candidate):
+    for place in range(behind, min(len(tokens), behind + 2 * _FAR) + 1):
         token, following, following2 = _at(tokens, place - 1), _at(tokens, place), _at(tokens, place + 1)
         if place > behind:
             if token.text == ",":
@@ -254,6 +269,8 @@ def right_features(tokens: Sequence[Token], candidate: Candidate, left: int) -> 
                 depth += 1
             elif token.text in ")]":
                 depth -= 1
+        if place > behind and not _may_end(tokens, place):
+            continue
         end = "end" if place == last else "past" if place > last else "in"
         own = [
             f"r{end}|{name}|{side}",
@@ -302,6 +319,7 @@ class ScopeModel:
         self._longest: dict[str, int] = {}
         for words in self._kinds:
             self._longest[words[0]] = max(self._longest.get(words[0], 0), len(words))
+        self._known: dict[str, dict[str, float]] = {part: {} for part in PARTS}
         self._weights: dict[str, list[float]] = {part: weights[part].tolist() for part in PARTS}
 
     def cue_scopes(self, text: str) -> list[ScopedCue]:
@@ -336,7 +354,8 @@ class ScopeModel:
     def scope(self, tokens: Sequence[Token], cue: Candidate) -> tuple[int, int]:
         """The tokens first..behind that the cue acts on, itself among them."""
         left = left_places(cue).start + self._best("left", left_features(tokens, cue))
-        return left, right_places(tokens, cue).start + self._best("right", right_features(tokens, cue, left))
+        right = right_places(tokens, cue)[self._best("right", right_features(tokens, cue, left))]
+        return left, right
 
     def _scoped(self, tokens: Sequence[Token], cue: Candidate) -> ScopedCue:
         left, right = self.scope(tokens, cue)
@@ -348,8 +367,15 @@ class ScopeModel:
         return scores.index(max(scores))
 
     def _score(self, part: str, features: Iterable[str]) -> float:
-        weights = self._weights[part]
-        return sum(weights[number(feature)] for feature in features)
+        known, total = self._known[part], 0.0
+        for feature in features:
+            weight = known.get(feature)
+            if weight is None:
+                if len(known) >= _KNOWN:
+                    known.clear()
+                weight = known[feature] = self._weights[part][number(feature)]
+            total += weight
+        return total
 
 
 @cache
@@ -366,4 +392,4 @@ def scope_model() -> ScopeModel:
 
 def number(feature: str) -> int:
     """Where the weight of a feature stands."""
-    return zlib.crc32(feature.encode()) & ((1 << BITS) - 1)
+    return crc32(feature.encode()) & _MASK

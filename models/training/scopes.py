@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,9 +95,9 @@ def train(
             if e.left in left_places(e.cue):
                 left.append([_numbers(row) for row in left_features(tokens, e.cue)])
                 answers[0].append(e.left - left_places(e.cue).start)
-            if e.right in right_places(tokens, e.cue):
+            if e.right in (ends := right_places(tokens, e.cue)):
                 right.append([_numbers(row) for row in right_features(tokens, e.cue, e.left)])
-                answers[1].append(e.right - right_places(tokens, e.cue).start)
+                answers[1].append(ends.index(e.right))
     weights = {
         "cue": fit_yes_or_no(*cues, steps),
         "left": fit_choice(left, answers[0], steps),
@@ -132,7 +132,7 @@ def fit_choice(groups: Sequence[Rows], answers: Sequence[int], steps: int) -> We
     return _fit([row for group in groups for row in group], loss, steps)
 
 
-def _fit(rows: Rows, loss, steps: int) -> Weights:  # type: ignore[no-untyped-def]
+def _fit(rows: Rows, loss: Callable[[torch.Tensor], torch.Tensor], steps: int) -> Weights:
     lengths = torch.tensor([len(row) for row in rows])
     places = torch.tensor([place for row in rows for place in row])
     used, compact = torch.unique(places, return_inverse=True)
