@@ -16,7 +16,7 @@ from models.terminology import Vocabulary
 PIECES = 160
 """Most word pieces of a window."""
 
-MARGIN = 32
+MARGIN = 24
 """Pieces at both edges that are read but judged elsewhere."""
 
 

@@ -61,6 +61,7 @@ def ship(weights: Mapping[str, Tensor], record: dict[str, Any], folder: Path) ->
     """Write the weights and their card to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: value.half().contiguous() for name, value in weights.items()}, folder / FILE)
+    (folder / FILE).chmod(0o644)
     digest = hashlib.sha256((folder / FILE).read_bytes()).hexdigest()
     card = {"name": f"clinical@{VERSION}", "weights": FILE, "sha256": digest, **record}
     (folder / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
