@@ -143,7 +143,7 @@ def _fit(rows: Rows, loss: Callable[[torch.Tensor], torch.Tensor], steps: int) -
     for _ in range(steps):
         optimizer.zero_grad()
         value = loss(table(compact, starts)[:, 0]) + DECAY * (table.weight**2).sum()
-        value.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(value)
         optimizer.step()
     weights = np.zeros(1 << BITS, np.float32)
     weights[used.numpy()] = table.weight.detach()[:, 0].numpy()
