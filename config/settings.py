@@ -258,9 +258,6 @@ class SearchSettings(Section):
         description="Least share of the nearest passage's cosine at which another still counts as found by meaning.",
     )
 
-    question_semantic_weight: float = Field(
-        0.6, ge=0, le=1, description="As semantic_weight, for questions of three or more words."
-    )
     question_semantic_ratio: float = Field(
         0.5,
         ge=0,

@@ -54,7 +54,7 @@ class Ranking:
             found = {hit.document_id for hit in results.lexical.hits} if results.lexical else set()
             results = await self._with_shared_words(question, results)
             candidates = _candidates(results)
-            fused = self._fused(question, results)
+            fused = self._fused(results)
             best = sorted(fused, key=lambda key: (-fused[key], key))[: self._settings.window]
             factors = await self._factors(question, best)
         entries = [_entry(key, candidates[key], fused[key], factors.get(key, AFFIRMED)) for key in best]
@@ -65,13 +65,11 @@ class Ranking:
         total = beyond + (results.lexical.total if results.lexical else 0)
         return Window(new_id(), question.account, total, _legs(results), tuple(entries))
 
-    def weights(self, question: Question, legs: Collection[str]) -> tuple[float, float]:
+    def weights(self, legs: Collection[str]) -> tuple[float, float]:
         """Of words and meaning, for the legs that took part."""
         if len(legs) == 1:
             return (1.0, 0.0) if "lexical" in legs else (0.0, 1.0)
-        settings = self._settings
-        meaning = settings.question_semantic_weight if question.in_full else settings.semantic_weight
-        return 1 - meaning, meaning
+        return 1 - self._settings.semantic_weight, self._settings.semantic_weight
 
     async def _agreed(self, question: Question, results: LegResults) -> tuple[LegResults, frozenset[UUID]]:
         """Without what the user excluded or does not have what he insisted on, in the semantic leg too.
@@ -116,12 +114,12 @@ class Ranking:
         result = await self._index.lexical(query, question.access, limit=self._settings.window)
         return frozenset(hit.document_id for hit in result.hits)
 
-    def _fused(self, question: Question, results: LegResults) -> dict[UUID, float]:
+    def _fused(self, results: LegResults) -> dict[UUID, float]:
         scores = [
             {hit.document_id: hit.score for hit in results.lexical.hits} if results.lexical else {},
             {hit.document_id: hit.similarity for hit in results.semantic or ()},
         ]
-        weights = self.weights(question, _legs(results))
+        weights = self.weights(_legs(results))
         if self._settings.fusion == "rrf":
             return reciprocal_rank([list(leg) for leg in scores], weights)
         return weighted([normalised(leg, least=0.0) for leg in scores], weights)

@@ -116,7 +116,7 @@ class SearchService:
     def _fusion(self, question: Question, page: FoundPage) -> FusionUsed | None:
         if not question.windowed or question.mode is not Mode.HYBRID:
             return None
-        return FusionUsed(method=self._settings.fusion, weights=self._ranking.weights(question, page.legs))
+        return FusionUsed(method=self._settings.fusion, weights=self._ranking.weights(page.legs))
 
 
 def _degraded(question: Question, page: FoundPage) -> bool:
