@@ -200,7 +200,7 @@ class ModelSettings(Section):
     )
     recognizer: Literal["dictionary", "clinical"] = Field(
         "dictionary",
-        description="What finds mentions: names of the vocabulary (dictionary), or the trained network (clinical).",
+        description="What finds mentions: names of the vocabulary (dictionary), or the network once it is trained (clinical).",
     )
     device: str = Field("auto", description="cpu, cuda, cuda:N, or auto.")
     threads: int = Field(1, ge=1, description="Threads of one worker's models.")

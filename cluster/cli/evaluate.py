@@ -15,7 +15,7 @@ from rich.progress import Progress
 
 from cluster.cli.platform import readable_errors
 from cluster.evaluation.assertion import assertion
-from cluster.evaluation.reports import AsJson, Errors
+from cluster.evaluation.reports import AsJson, Errors, write_errors
 from config.loading import load_settings
 from deployments.search.schemas import Mode
 
@@ -65,12 +65,11 @@ def ner(
         with Progress(console=Console(stderr=True), transient=True) as progress:
             texts = progress.track(corpus, description="Recognising")
             result = measure(recogniser, texts, types)
-        if errors:
-            errors.write_text("".join(listing(result)), encoding="utf-8")
-    if as_json:
-        typer.echo(json.dumps(as_record(result, recogniser.name), indent=2))
-    else:
-        Console().print(table(result, recogniser.name))
+        if as_json:
+            typer.echo(json.dumps(as_record(result, recogniser.name), indent=2))
+        else:
+            Console().print(table(result, recogniser.name))
+        write_errors(errors, listing(result))
 
 
 @app.command()
@@ -89,12 +88,11 @@ def retrieval(
         with Progress(console=Console(stderr=True), transient=True) as progress:
             ranked = asyncio.run(rank_collection(load_settings().settings, collection, [mode], progress))
         reached = figures(ranked[mode], collection)
-        if errors:
-            errors.write_text("".join(listing(ranked[mode], collection)), encoding="utf-8")
-    if as_json:
-        typer.echo(json.dumps({"mode": mode.value, **asdict(reached)}, indent=2))
-    else:
-        typer.echo(
-            f"{mode.value}: nDCG@10 {reached.ndcg_at_10:.3f}, recall@100 {reached.recall_at_100:.3f} "
-            f"over {reached.queries} questions"
-        )
+        if as_json:
+            typer.echo(json.dumps({"mode": mode.value, **asdict(reached)}, indent=2))
+        else:
+            typer.echo(
+                f"{mode.value}: nDCG@10 {reached.ndcg_at_10:.3f}, recall@100 {reached.recall_at_100:.3f} "
+                f"over {reached.queries} questions"
+            )
+        write_errors(errors, listing(ranked[mode], collection))

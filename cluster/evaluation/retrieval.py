@@ -29,6 +29,7 @@ from deployments.search.ranking import Ranking
 from deployments.search.schemas import Mode, SearchRequest
 from domain.access import Sensitivity
 from domain.documents import DocumentState
+from domain.errors import Invalid
 from domain.search import AccessFilter, Generation, PutDocument, Vector
 from domain.text import Extraction, Page
 from models import analysis
@@ -67,7 +68,11 @@ async def rank_collection(
             task = progress.add_task(f"Asking, {mode}", total=len(collection.grades))
             ranked[mode] = {}
             for key in collection.grades:
-                ids = await asking.best(collection.queries[key], mode)
+                try:
+                    ids = await asking.best(collection.queries[key], mode)
+                except Invalid as error:
+                    progress.console.print(f"question {key} counts as not answered: {error}")
+                    ids = []
                 ranked[mode][key] = [collection.documents[one.int].identity for one in ids]
                 progress.advance(task)
         return ranked
@@ -131,7 +136,9 @@ class _InProcess:
 @asynccontextmanager
 async def _empty_index(settings: Settings, embedder: Embedder) -> AsyncIterator[EmbeddedIndex]:
     with tempfile.TemporaryDirectory(prefix="medsearch-evaluation-") as folder:
-        own = settings.model_copy(update={"data_dir": Path(folder), "postgres": PostgresSettings()})
+        own = settings.model_copy(
+            update={"data_dir": Path(folder), "secrets_dir": None, "postgres": PostgresSettings()}
+        )
         secrets = SecretStore(own.secrets_path)
         postgres.prepare(own, secrets)
         server = postgres.start(own, own.data_dir / "postgres.log")
@@ -143,10 +150,14 @@ async def _empty_index(settings: Settings, embedder: Embedder) -> AsyncIterator[
                 True,
                 exact_below=own.search.exact_below_passages,
             )
-            await index.create(Generation("evaluation", embedder.name, embedder.dimension, analysis.VERSION))
-            await index.promote("evaluation")
-            yield index
-            await index.close()
+            try:
+                await index.create(
+                    Generation("evaluation", embedder.name, embedder.dimension, analysis.VERSION)
+                )
+                await index.promote("evaluation")
+                yield index
+            finally:
+                await index.close()
         finally:
             server.send_signal(signal.SIGINT)
             await asyncio.to_thread(server.wait, 30)

@@ -25,7 +25,7 @@ from cluster.platform.state import PlatformState, fresh_state
 from config.logs import configure_logging
 from config.production import production_problems
 from config.secrets import SecretStore
-from config.settings import Settings
+from config.settings import ModelSettings, Settings
 from domain.errors import MedsearchError
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ async def run(
     """
     check_packages()
     check_production(settings, secrets)
+    check_models(settings.models)
     layout = Layout.of(settings)
     layout.prepare()
     lock = PlatformLock(layout.lock)
@@ -107,6 +108,14 @@ def check_production(settings: Settings, secrets: SecretStore) -> None:
         raise NotFitForProduction(
             "\n".join(["profile=production refuses to start:", *(f"  - {one}" for one in problems)])
         )
+
+
+def check_models(models: ModelSettings) -> None:
+    """Raises `ModelUnavailable` for a recogniser whose weights are not here: without it no document is read."""
+    if models.recognizer == "clinical":
+        from models.recognition import clinical
+
+        clinical.read_card(clinical.WEIGHTS)
 
 
 def detach(settings: Settings, notify: Notify, file: Path = CONFIG) -> None:

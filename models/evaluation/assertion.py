@@ -20,6 +20,7 @@ from pathlib import Path
 from domain.errors import Invalid
 from domain.text import Assertion, Certainty, Experiencer, Mention, MentionType, Page, Polarity, Temporality
 from models.assertion import AssertionModel
+from models.evaluation.corpora import DAMAGED
 from models.evaluation.scores import Counts
 from models.sections import find_sections
 
@@ -81,7 +82,7 @@ def read_judged(path: Path) -> list[Judged]:
         if path.suffix == ".gz":
             content = gzip.decompress(content)
         text = content.decode("utf-8-sig")
-    except (OSError, EOFError) as error:
+    except DAMAGED as error:
         raise Invalid(f"{path} cannot be read: {error}.") from error
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 import tarfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -19,6 +20,10 @@ SENTENCES_PER_TEXT = 40
 
 _NO_SPACE_BEFORE = re.compile(r"[.,;:!?)\]}%'’/\-]$")
 _NO_SPACE_BEHIND = re.compile(r"[(\[{'’/\-]$")
+
+
+DAMAGED = (OSError, EOFError, zlib.error)
+"""What reading a file raises that is away, cut short or altered."""
 
 
 class CorpusFault(MedsearchError):
@@ -54,7 +59,7 @@ def read_corpus(path: Path, form: CorpusFormat) -> list[LabelledText]:
     """
     try:
         texts = list(_brat(path) if form == "brat" else _iob(path))
-    except (OSError, UnicodeDecodeError, ValueError, tarfile.TarError) as error:
+    except (*DAMAGED, ValueError, tarfile.TarError) as error:
         raise CorpusFault(f"{path} cannot be read as {form}: {error}") from error
     if not texts:
         raise CorpusFault(f"There is no {form} text in {path}.")

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.evaluation.corpora import CorpusFault, open_text
+from models.evaluation.corpora import DAMAGED, CorpusFault, open_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def read_collection(folder: Path) -> Collection:
             for row in csv.DictReader(file, delimiter="\t"):
                 if (grade := float(row["score"])) > 0:
                     grades.setdefault(row["query-id"], {})[row["corpus-id"]] = grade
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (*DAMAGED, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorpusFault(f"{folder} is no collection in the BEIR layout: {error}") from error
     if not documents or not grades.keys() & queries.keys():
         raise CorpusFault(f"The collection in {folder} has no documents or no judged questions.")

@@ -93,7 +93,7 @@ def read_card(folder: Path) -> dict[str, Any]:
         digest = sha256((folder / card["weights"]).read_bytes()).hexdigest()
     except (OSError, ValueError, KeyError) as error:
         raise ModelUnavailable(
-            f"The recogniser in {folder} is not whole: train it, or install medsearch again."
+            f"There is no whole recogniser in {folder}: train one (make train-recogniser), or use the dictionary."
         ) from error
     if digest != card["sha256"]:
         raise ModelUnavailable(f"The recogniser's weights in {folder} were altered: install medsearch again.")

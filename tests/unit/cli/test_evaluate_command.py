@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 from pathlib import Path
@@ -55,9 +56,17 @@ def test_questions_that_went_wrong_are_listed_the_worst_first() -> None:
 
 
 def test_what_cannot_be_read_is_one_sentence_and_exit_code_1(tmp_path: Path) -> None:
+    whole = gzip.compress(b"aspirin\tB-Chemical\n" * 100)
+    cut, altered = tmp_path / "cut.gz", tmp_path / "altered.gz"
+    cut.write_bytes(whole[:-12])
+    altered.write_bytes(whole[:12] + b"\xff" * 8 + whole[20:])
+    (tmp_path / "corpus.jsonl.gz").write_bytes(whole[:-12])
     for arguments in (
         ["ner", "--data", str(tmp_path / "absent"), "--format", "iob"],
+        *(["ner", "--data", str(data), "--format", "iob"] for data in (cut, altered)),
+        *(["assertion", "--data", str(data)] for data in (cut, altered)),
         ["retrieval", "--data", str(tmp_path)],
+        ["retrieval", "--data", str(tmp_path / "absent")],
     ):
         done = CliRunner().invoke(app, ["evaluate", *arguments])
         assert done.exit_code == 1

@@ -21,8 +21,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMANDS = typer.main.get_command(app)
 OUTSIDE = {
     "medsearch ingest ./share": "needs a share full of files: tests/e2e/test_bulk_load.py loads one",
-    "medsearch evaluate ner": "needs labelled files: tests/unit/cli/test_evaluate_command.py writes some",
-    "medsearch evaluate retrieval": "the same",
+    "medsearch evaluate ner": "needs a labelled corpus: tests/unit/models/test_ner_evaluation.py has some",
+    "medsearch evaluate retrieval": "needs a collection: tests/contract/search/test_evaluation.py ranks one",
     "curl -X POST": "needs a token that nobody types: tests/contract/documents uploads like this",
 }
 """Beginnings of commands that stand in no `console` block, and why."""

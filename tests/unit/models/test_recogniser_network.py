@@ -256,7 +256,7 @@ class TestWeights:
     ) -> None:
         if card is not None:
             (tmp_path / CARD).write_text(card)
-        with pytest.raises(ModelUnavailable, match="not whole"):
+        with pytest.raises(ModelUnavailable, match="no whole recogniser"):
             load_clinical(ModelSettings(), vocabulary, folder=tmp_path)
 
     def test_shipped_weights_are_found_again_and_only_whole(
