@@ -172,7 +172,7 @@ async def test_advancing_reads_from_the_log_until_nothing_is_left(
     before = await effects(db)
     sent = [event(), event(EventType.USER_LOGIN), event()]
     await event_log.append(sent)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await subscription.wait(event_log, 20)
     assert [await subscription.advance(event_log, limit=1) for _ in range(3)] == [1, 1, 0]
     assert {key: value for key, value in (await effects(db)).items() if key not in before} == {

@@ -94,7 +94,7 @@ async def test_the_writer_at_work_goes_on_after_the_command(bench, published):
     assert await outcomes(published, late) == []
     await rebuilt(bench)
     await told(published, late, "indexed")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while document not in bench.index.documents:  # noqa: ASYNC110 - a dictionary
             await asyncio.sleep(0.02)
     await ended(duty)

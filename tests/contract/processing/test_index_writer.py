@@ -265,7 +265,7 @@ async def test_a_result_that_cannot_be_read_is_made_again(bench, published, stag
 
 async def claimed(bench) -> Lease:
     """The job that waits for a worker; a heartbeat under way may still hold its row."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not (leases := await bench.jobs.claim(WORK, "worker")):  # noqa: ASYNC110 - a query
             await asyncio.sleep(0.02)
     return leases[0]

@@ -73,7 +73,7 @@ async def test_a_frozen_leader_loses_the_office(office):
     await first.take()
     first._alive.cancel()  # as a stopped process: it says nothing any more
     second = office()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not await second.take():  # noqa: ASYNC110 - the server decides
             await asyncio.sleep(0.05)
     await eventually(lambda: not first.held)

@@ -273,7 +273,7 @@ async def test_the_duty_expires_leases_and_leaves_workers_running(bench, upload,
     await bench.jobs.claim(WORK, "vanished")
     await lapse()
     duty = asyncio.create_task(bench.supervisor().run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await reports.demand(WORK)).leased:  # noqa: ASYNC110 - a query
             await asyncio.sleep(0.05)
     duty.cancel()
@@ -346,14 +346,14 @@ async def test_deletions_are_forgotten_now_and_then_and_indexed_documents_never(
     left: Callable[[], Any] = lambda: reports.page(  # noqa: E731 - asked twice
         statuses=(), document_id=None, after=None, limit=9
     )
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(await left()) > 1:  # noqa: ASYNC110 - a query
             await asyncio.sleep(0.02)
     assert [entry.job.document_id for entry in await left()] == documents[1:]
     async with processing.transaction() as connection:
         await connection.execute("UPDATE job SET status = 'deleted'")
     bench.now += TIDY_EVERY_SECONDS + 1
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await left():  # noqa: ASYNC110 - a query
             await asyncio.sleep(0.02)
     duty.cancel()

@@ -76,14 +76,14 @@ async def outcomes(published, document: UUID) -> list[str]:
 
 async def told(published, document: UUID, outcome: str) -> None:
     """Return when the document's end is published."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await outcomes(published, document) != [outcome]:  # noqa: ASYNC110 - a query
             await asyncio.sleep(0.02)
 
 
 async def written(writer: IndexWriter, count: int) -> None:
     """Return when that many jobs are written; a late heartbeat may hold their rows for a moment."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while count := count - await writer.write_batch():  # noqa: ASYNC110 - rows that others unlock
             await asyncio.sleep(0.02)
 
