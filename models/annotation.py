@@ -8,14 +8,19 @@ from itertools import groupby
 from pathlib import Path
 
 from config.settings import ModelSettings
+from domain.documents import DocumentType
 from domain.text import Annotation, Extraction, Mention, Page, Section, by_page
 from models.assertion import AssertionModel
 from models.assertion.context import ContextRules
+from models.document_types import guess_document_type
 from models.encoders import locate
 from models.passages import PassageSplitter, WordPieceTokenizer
 from models.recognition import Recogniser
 from models.recognition.loading import load_recogniser
 from models.sections import PageSections, find_sections
+
+_SURELY = 0.9
+"""Confidence from which a document counts as an article: a note judged as one loses negations."""
 
 
 class Annotator:
@@ -46,9 +51,13 @@ class Annotator:
         self, pages: Sequence[Page], mentions: Sequence[Mention], sections: Sequence[Section]
     ) -> Iterator[Mention]:
         by_number, on_page = {page.number: page for page in pages}, by_page(sections)
+        guess = guess_document_type(pages, sections)
+        article = guess.type is DocumentType.ARTICLE and guess.confidence >= _SURELY
         for number, group in groupby(mentions, key=lambda mention: mention.page):
             own = list(group)
-            assertions = self._assertion.assess(by_number[number], own, on_page.get(number, ()))
+            assertions = self._assertion.assess(
+                by_number[number], own, on_page.get(number, ()), article=article
+            )
             placed = PageSections(on_page.get(number, ()))
             for mention, assertion in zip(own, assertions, strict=True):
                 section = placed.at(mention.start)

@@ -69,7 +69,8 @@ def _stop_ends(text: str, match: re.Match[str]) -> bool:
         text[max(0, word.start() - _INDENT) : word.start()].rstrip(),
     )
     if last.isdigit() and len(last) <= 2:
-        return not (_opens_line(text, word.start()) or before.endswith((".", ":", ";")))
+        listed = (".", ":", ";") if last == "1" else (".", ";")
+        return not (_opens_line(text, word.start()) or before.endswith(listed))
     if len(last) == 1 and last.isalpha() and text[match.start() - 1].isupper():
         return text[word.start() - 1 : word.start()] in ("-", "/") or _begins(text, match.end())
     if last in _UNITS and before[-1:].isdigit():

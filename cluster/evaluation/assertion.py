@@ -26,6 +26,9 @@ def assertion(
             readable=True,
         ),
     ],
+    articles: Annotated[
+        bool, typer.Option("--articles", help="The texts are of scientific articles, not of notes.")
+    ] = False,
     as_json: AsJson = False,
     errors: Errors = None,
 ) -> None:
@@ -34,7 +37,7 @@ def assertion(
         rows = read_judged(data)
         model = ContextRules()
         began = time.perf_counter()
-        scores = evaluate(model, rows)
+        scores = evaluate(model, rows, articles=articles)
         seconds = time.perf_counter() - began
         write_errors(errors, listing(scores.differences))
     classes = [

@@ -16,6 +16,11 @@ class AssertionModel(Protocol):
     name: str
     """`name@version`, as it is recorded with every annotation."""
 
-    def assess(self, page: Page, mentions: Sequence[Mention], sections: Sequence[Section]) -> list[Assertion]:
-        """One assertion a mention, in their order; `mentions` and `sections` are those of the page."""
+    def assess(
+        self, page: Page, mentions: Sequence[Mention], sections: Sequence[Section], *, article: bool = False
+    ) -> list[Assertion]:
+        """One assertion a mention, in their order; `mentions` and `sections` are those of the page.
+
+        `article`: the page is of a scientific article, which denies and doubts otherwise than clinical notes do.
+        """
         ...

@@ -26,11 +26,11 @@ from domain.text import (
 )
 from models.analysis import pieces
 from models.assertion.cues import CueTable, Effect, Rule, cue_table
-from models.assertion.scopes import ScopeModel, is_research, scope_model
+from models.assertion.scopes import ScopeModel, scope_model
 from models.sections import PageSections
 from models.sentences import split_sentences
 
-VERSION = "2"
+VERSION = "3"
 _EFFECTS = {"negation": Effect.NEGATED, "speculation": Effect.UNCERTAIN}
 _PRIORS = {"family_history": Effect.FAMILY, "past_history": Effect.HISTORICAL}
 _PRECEDENCE = (Effect.FAMILY, Effect.HYPOTHETICAL, Effect.HISTORICAL, Effect.NEGATED, Effect.UNCERTAIN)
@@ -88,12 +88,13 @@ class ContextRules:
         self._cues = cue_table() if cues is None else cues
         self._prose = scope_model() if prose is None else prose
 
-    def assess(self, page: Page, mentions: Sequence[Mention], sections: Sequence[Section]) -> list[Assertion]:
-        """One assertion a mention of the page."""
+    def assess(
+        self, page: Page, mentions: Sequence[Mention], sections: Sequence[Section], *, article: bool = False
+    ) -> list[Assertion]:
+        """One assertion a mention of the page; the learned scopes have a part in articles only."""
         sentences = split_sentences(page.text)
         starts = [sentence.start for sentence in sentences]
         placed = PageSections(sections)
-        research = is_research(page.text)
         cached: dict[int, Sentence] = {}
         assertions: list[Assertion] = []
         for mention in mentions:
@@ -101,7 +102,7 @@ class ContextRules:
             if index not in cached:
                 words = words_of(page.text, sentences[index])
                 scopes = self.scopes(page.text, words)
-                if research:
+                if article:
                     scopes = self._learned(page.text, sentences[index], words, scopes)
                 cached[index] = Sentence.of(words, scopes)
             assertions.append(_judged(page, mention, cached[index], placed.at(mention.start)))
@@ -125,18 +126,16 @@ class ContextRules:
         ]
 
     def _learned(self, text: str, sentence: Span, words: list[Word], scopes: Sequence[Scope]) -> list[Scope]:
-        """`scopes` with those of negation and speculation as the model of research prose sees them, if it does."""
-        found = list(self._prose.cue_scopes(text[sentence.start : sentence.end]))
-        effects = {_EFFECTS[cue.kind] for cue in found}
-        kept = [scope for scope in scopes if not effects.intersection(scope.effects)]
+        """`scopes`, where negation and doubt of a cue that the model of research prose knows are as it sees them."""
         starts, ends = [word.start for word in words], [word.end for word in words]
-        for cue in found:
-            start, end = (sentence.start + edge for edge in (cue.pieces[0].start, cue.pieces[-1].end))
-            first = bisect_right(ends, sentence.start + cue.scope.start)
-            behind = bisect_left(starts, sentence.start + cue.scope.end)
-            at = bisect_right(ends, start)
-            kept.append(Scope((_EFFECTS[cue.kind],), first, behind, Cue(start, end, text[start:end]), at))
-        return kept
+        learned: list[Scope] = []
+        for found in self._prose.cue_scopes(text[sentence.start : sentence.end]):
+            start, end = (sentence.start + edge for edge in (found.pieces[0].start, found.pieces[-1].end))
+            first = bisect_right(ends, sentence.start + found.scope.start)
+            behind = bisect_left(starts, sentence.start + found.scope.end)
+            cue = Cue(start, end, text[start:end])
+            learned.append(Scope((_EFFECTS[found.kind],), first, behind, cue, bisect_right(ends, start)))
+        return [*(_without(scope, learned) for scope in scopes), *learned]
 
     def _find(self, words: list[Word]) -> Iterator[tuple[int, int, tuple[Rule, ...]]]:
         """Cues from the left, the longest at each place; they do not overlap, but for what ends scopes."""
@@ -160,6 +159,17 @@ class ContextRules:
                 for scope in _scopes(text, words, [], first, first + length, found[1]):
                     if scope.first >= first + length:
                         yield replace(scope, begins_before=behind)
+
+
+def _without(scope: Scope, learned: Sequence[Scope]) -> Scope:
+    """The scope without the effects of learned cues that overlap its own."""
+    theirs = {
+        effect
+        for other in learned
+        if other.cue.start < scope.cue.end and scope.cue.start < other.cue.end
+        for effect in other.effects
+    }
+    return replace(scope, effects=tuple(effect for effect in scope.effects if effect not in theirs))
 
 
 def _scopes(

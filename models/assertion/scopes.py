@@ -28,6 +28,8 @@ BITS = 18
 _MASK = (1 << BITS) - 1
 _KNOWN = 50_000
 """Features whose weights are remembered: most texts are made of the same ones."""
+MOST_CUES = 20
+"""A sentence with more is no prose, and each takes milliseconds to scope."""
 PARTS = ("cue", "left", "right")
 WEIGHTS = "scopes.safetensors"
 _TOKEN = re.compile(r"[^\W_]+(?:[-'’./][^\W_]+)*|[^\w\s]|_")
@@ -120,32 +122,6 @@ def cue_features(tokens: Sequence[Token], candidate: Candidate) -> Iterator[str]
         yield f"cw|{name}|{token.text}"
     for token in tokens[max(0, first - 6) : first - 1]:
         yield f"cb|{name}|{token.text}"
-
-
-_RESEARCH = frozenset(
-    "cell cells gene genes protein proteins expression transcription transcriptional mrna dna rna kinase receptor "
-    "receptors promoter binding mutant mutants mutation mutations mice mouse murine vitro vivo pathway pathways "
-    "cytokine cytokines domain domains sequence sequences regulation signaling signalling mediated induced "
-    "induction activation activated inhibitor inhibitors human molecular molecule molecules ligand ligands "
-    "phosphorylation kappa alpha beta lymphocytes monocytes macrophages enhancer nuclear differentiation analysis "
-    "interaction interactions species genome phylogenetic homologous stimulated stimulation inhibition assays assay "
-    "we our these data results hypothesis model models experiments suggest suggests indicate role mechanism "
-    "mechanisms dependent".split()
-)
-_CLINICAL = frozenset(
-    "he she his her him patient pt pain denies denied history hx exam examination home father mother complaint "
-    "allergies chest abdomen foot ankle daily mg medications surgery ago today admitted discharged reports presents "
-    "presented complains bilateral mild ct mri ultrasound radiograph".split()
-)
-_WORD = re.compile(r"[a-z]+")
-_LOOKED_AT = 5000
-
-
-def is_research(text: str) -> bool:
-    """Whether a text reads like an article of biomedical research, which is what the model was trained on."""
-    words = _WORD.findall(text[:_LOOKED_AT].lower())
-    research = sum(word in _RESEARCH for word in words)
-    return research >= 2 and research > 2 * sum(word in _CLINICAL for word in words)
 
 
 _EDGE = Token("#", 0, 0, "#")
@@ -323,9 +299,13 @@ class ScopeModel:
         self._weights: dict[str, list[float]] = {part: weights[part].tolist() for part in PARTS}
 
     def cue_scopes(self, text: str) -> list[ScopedCue]:
-        """Cues with their scopes, the surest first. Cues of a kind do not overlap."""
+        """Cues with their scopes, the surest first; none where there are more than `MOST_CUES`.
+
+        Cues of a kind do not overlap.
+        """
         tokens = tokens_of(text)
-        return [self._scoped(tokens, cue) for cue in self.cues(tokens)]
+        cues = self.cues(tokens)
+        return [self._scoped(tokens, cue) for cue in cues] if len(cues) <= MOST_CUES else []
 
     def cues(self, tokens: Sequence[Token]) -> list[Candidate]:
         """The candidates that are cues, the surest first."""
@@ -392,4 +372,4 @@ def scope_model() -> ScopeModel:
 
 def number(feature: str) -> int:
     """Where the weight of a feature stands."""
-    return crc32(feature.encode()) & _MASK
+    return crc32(feature.encode(errors="surrogatepass")) & _MASK

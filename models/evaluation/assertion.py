@@ -115,13 +115,16 @@ def parse_judged(content: str, name: str) -> list[Judged]:
     return rows
 
 
-def evaluate(model: AssertionModel, rows: Sequence[Judged]) -> AssertionScores:
-    """The model's assertions beside those of the rows. Sections are found in each row's text."""
+def evaluate(model: AssertionModel, rows: Sequence[Judged], *, articles: bool = False) -> AssertionScores:
+    """The model's assertions beside those of the rows. Sections are found in each row's text.
+
+    `articles`: the texts are of articles, which the model is told.
+    """
     right: Counter[tuple[str, str]] = Counter()
     wrong: Counter[tuple[str, str]] = Counter()
     missed: Counter[tuple[str, str]] = Counter()
     differences: list[Difference] = []
-    for row, assertion in zip(rows, assess_rows(model, rows), strict=True):
+    for row, assertion in zip(rows, assess_rows(model, rows, articles=articles), strict=True):
         for axis, expected in row.values.items():
             found = str(getattr(assertion, axis))
             if found == expected:
@@ -139,7 +142,7 @@ def evaluate(model: AssertionModel, rows: Sequence[Judged]) -> AssertionScores:
     )
 
 
-def assess_rows(model: AssertionModel, rows: Sequence[Judged]) -> list[Assertion]:
+def assess_rows(model: AssertionModel, rows: Sequence[Judged], *, articles: bool = False) -> list[Assertion]:
     """The model's assertion of every row, in their order; rows of one text are judged together."""
     by_text: dict[str, list[int]] = {}
     for index, row in enumerate(rows):
@@ -148,7 +151,8 @@ def assess_rows(model: AssertionModel, rows: Sequence[Judged]) -> list[Assertion
     for text, indices in by_text.items():
         page = Page(1, text)
         mentions = [_mention(rows[index]) for index in indices]
-        found.update(zip(indices, model.assess(page, mentions, find_sections([page])), strict=True))
+        assertions = model.assess(page, mentions, find_sections([page]), article=articles)
+        found.update(zip(indices, assertions, strict=True))
     return [found[index] for index in range(len(rows))]
 
 

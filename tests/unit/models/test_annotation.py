@@ -72,6 +72,63 @@ def test_pages_keep_their_own_mentions_and_sections_go_on(annotator: Annotator) 
     assert (mention.page, mention.section, mention.assertion.label) == (3, "family_history", "family")
 
 
+@pytest.mark.parametrize(
+    ("text", "negated"),
+    [
+        (
+            (
+                "Pathology report. Immunohistochemistry: receptor analysis.\nEstrogen receptor positive. The specimen "
+                "is negative for carcinoma, no lymphoma. Melanoma not seen, sarcoma: none."
+            ),
+            {"carcinoma", "lymphoma", "Melanoma", "sarcoma"},
+        ),
+        (
+            (
+                "Dear Ms Miller, we have the results of your biopsy. These results indicate no malignancy. You had no "
+                "infection, and denied any asthma or allergy."
+            ),
+            {"malignancy", "infection", "asthma", "allergy"},
+        ),
+        (
+            (
+                "Molecular analysis. EGFR gene: no mutation. Patient without anemia, sepsis or jaundice. Hepatitis B "
+                "virus DNA: not detected."
+            ),
+            {"anemia", "sepsis", "jaundice", "Hepatitis B"},
+        ),
+        (
+            "Urology clinic. Prostate volume 40 ml. Patient without anemia, sepsis or jaundice.",
+            {"anemia", "sepsis", "jaundice"},
+        ),
+    ],
+)
+def test_reports_with_words_of_research_are_judged_as_notes(
+    annotator: Annotator, text: str, negated: set[str]
+) -> None:
+    found = annotate(annotator, text).mentions
+    assert {mention.text for mention in found if mention.assertion.label == "negated"} == negated
+
+
+ARTICLE = """Original article
+Abstract
+The mutation was not found in patients with asthma, whereas it was frequent in sepsis (p < 0.05).
+Methods
+We found.
+Discussion
+Fig. 1 [3].
+References
+"""
+
+
+def test_an_article_is_judged_as_one_on_every_page(annotator: Annotator) -> None:
+    said = [mention.assertion.label for mention in annotate(annotator, ARTICLE).mentions]
+    assert said == ["negated", "affirmed"]
+    sentence = ARTICLE.splitlines()[2]
+    apart = annotate(annotator, ARTICLE.replace(sentence, ""), sentence)
+    assert [mention.assertion.label for mention in apart.mentions] == said
+    assert [mention.assertion.label for mention in annotate(annotator, sentence).mentions] != said
+
+
 WORDS = st.sampled_from(
     ["pneumonia", "no", "PLAN:\n", "fever", ".", ",", "\n", "if", "mother", "🙂", "(", "MI", "?"]
 )

@@ -51,6 +51,18 @@ def test_an_empty_value_is_not_judged() -> None:
     assert (scores.mentions, scores.classes, scores.differences) == (1, {}, ())
 
 
+def test_articles_are_judged_as_such_where_one_says_so(tmp_path: Path) -> None:
+    text = "The mutation was not found in asthma, whereas it was frequent."
+    data = tmp_path / "rows.tsv"
+    data.write_text(HEADER + f"{text}\t{text.index('asthma')}\t{text.index(',')}\tnegated\t\t\t\n")
+    command = ["evaluate", "assertion", "--data", str(data), "--json"]
+    accuracy = [
+        json.loads(CliRunner().invoke(app, [*command, *more]).output)["accuracy"]["polarity"]
+        for more in ([], ["--articles"])
+    ]
+    assert accuracy == [0, 1]
+
+
 def test_columns_in_any_order_with_others_between() -> None:
     content = "id\tend\tstart\ttext\tpolarity\tcertainty\ttemporality\texperiencer\r\n7\t8\t3\tNo fever.\tnegated\t\t\t\r\n"
     (row,) = parse_judged(content, "rows")

@@ -176,6 +176,19 @@ def test_the_next_heading_ends_the_prior_of_family_history() -> None:
         ("Positive for HTLV-I. Activation is seen.", ["Positive for HTLV-I.", "Activation is seen."]),
         ("Infused over 30 min. Well tolerated.", ["Infused over 30 min.", "Well tolerated."]),
         ("Plan: 1. Rest. 2. Fluids.", ["Plan: 1. Rest.", "2. Fluids."]),
+        (
+            "No distress, HR: 88. Pneumonia in the left lower lobe.",
+            ["No distress, HR: 88.", "Pneumonia in the left lower lobe."],
+        ),
+        (
+            "Denies pain, VAS: 0. Fracture of the wrist seen.",
+            ["Denies pain, VAS: 0.", "Fracture of the wrist seen."],
+        ),
+        (
+            "Afebrile, no rigors, RR: 18. Pneumonia on the left.",
+            ["Afebrile, no rigors, RR: 18.", "Pneumonia on the left."],
+        ),
+        ("Without oxygen SpO2: 92. COPD exacerbation.", ["Without oxygen SpO2: 92.", "COPD exacerbation."]),
         ("Seen with J. R. Smith.", ["Seen with J. R. Smith."]),
         ("Fever... then chills.", ["Fever... then chills."]),
         ("a) Gout\nb) Asthma", ["a) Gout", "b) Asthma"]),

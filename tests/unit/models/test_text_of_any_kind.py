@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.text import Mention, MentionType, Page
+from domain.text import Assertion, Mention, MentionType, Page
 from models.assertion.context import ContextRules
-from models.assertion.scopes import ScopeModel, is_research, scope_model, tokens_of
+from models.assertion.scopes import MOST_CUES, ScopeModel, scope_model, tokens_of
 from models.document_types import guess_document_type
 from models.sections import find_sections
 from models.sentences import split_sentences
@@ -20,6 +20,7 @@ TEXTS = {
     "empty": "",
     "blank": " \n\t ",
     "one line of 5 MB": "no fever and cough, " * 250_000,
+    "a sentence of cues": "no " * 30_000,
     "one word of 1 MB": "x" * 1_000_000,
     "question marks": "?" * 200_000,
     "parentheses": "(" * 100_000 + "no fever" + ")" * 100_000,
@@ -33,8 +34,9 @@ TEXTS = {
 }
 
 
+@pytest.mark.parametrize("article", [False, True])
 @pytest.mark.parametrize("name", TEXTS)
-def test_everything_answers(name: str) -> None:
+def test_everything_answers(name: str, article: bool) -> None:
     text = TEXTS[name]
     page = Page(1, text)
     sections = find_sections([page])
@@ -48,19 +50,19 @@ def test_everything_answers(name: str) -> None:
         for start in range(0, len(text), step)
         if text[start : start + 5].strip()
     ]
-    for assertion in ContextRules().assess(page, mentions, sections):
+    for assertion in ContextRules().assess(page, mentions, sections, article=article):
         if assertion.cue is not None:
             assert text[assertion.cue.start : assertion.cue.end] == assertion.cue.text
     assert 0 <= guess_document_type([page], sections).confidence <= 1
 
 
-@given(st.text(max_size=200), st.data())
-def test_cues_are_the_text_they_claim(text: str, data: st.DataObject) -> None:
+@given(st.text(max_size=200), st.booleans(), st.data())
+def test_cues_are_the_text_they_claim(text: str, article: bool, data: st.DataObject) -> None:
     page = Page(1, "No evidence of " + text + " was ruled out?")
     start = data.draw(st.integers(0, len(page.text) - 1))
     end = data.draw(st.integers(start + 1, len(page.text)))
     mention = Mention(1, start, end, page.text[start:end], MentionType.PROBLEM)
-    (assertion,) = ContextRules().assess(page, [mention], find_sections([page]))
+    (assertion,) = ContextRules().assess(page, [mention], find_sections([page]), article=article)
     if assertion.cue is not None:
         assert page.text[assertion.cue.start : assertion.cue.end] == assertion.cue.text
 
@@ -88,19 +90,35 @@ def test_tokens_have_exact_offsets() -> None:
     ]
 
 
-def test_an_article_is_told_from_a_note() -> None:
-    assert is_research("These results suggest that the kinase does not bind DNA in Jurkat cells.")
-    assert not is_research("She denies chest pain. No fever. CT shows no effusion.")
-    assert not is_research("")
+def test_a_sentence_of_too_many_cues_is_no_prose() -> None:
+    assert len(model().cue_scopes("It is not known. " * MOST_CUES)) == MOST_CUES
+    assert model().cue_scopes("It is not known. " * (MOST_CUES + 1)) == []
+
+
+def in_article(text: str, *words: str) -> list[Assertion]:
+    """The assertions of the words in a text that is said to be of an article."""
+    mentions = [
+        Mention(1, text.index(word), text.index(word) + len(word), word, MentionType.PROBLEM)
+        for word in words
+    ]
+    return ContextRules().assess(Page(1, text), mentions, (), article=True)
 
 
 def test_articles_are_judged_by_the_learned_scopes() -> None:
     text = "We show that the mutant protein was not expressed in T cells, whereas the kinase was induced in mice."
-    mentions = [
-        Mention(1, text.index(word), text.index(word) + len(word), word, MentionType.PROBLEM)
-        for word in ("T cells", "kinase")
-    ]
-    found = ContextRules().assess(Page(1, text), mentions, ())
+    found = in_article(text, "T cells", "kinase")
     assert [assertion.polarity for assertion in found] == ["negated", "affirmed"]
     assert found[0].cue is not None
     assert found[0].cue.text == "not"
+
+
+def test_cues_that_the_model_does_not_see_still_count_in_articles() -> None:
+    found = in_article(
+        "They had no infection, and denied any asthma or allergy.", "infection", "asthma", "allergy"
+    )
+    assert [assertion.polarity for assertion in found] == ["negated", "negated", "negated"]
+
+
+def test_what_the_model_does_not_judge_stays_with_the_rules() -> None:
+    (found,) = in_article("We report that no family history of stroke was found.", "stroke")
+    assert (found.experiencer, found.polarity) == ("family", "negated")
