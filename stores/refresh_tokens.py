@@ -225,7 +225,7 @@ class Sessions:
             """
             DELETE FROM session WHERE id = ANY (ARRAY(
                 SELECT s.id FROM session s
-                WHERE least(s.expires_at, s.revoked_at) < clock_timestamp() - $1::interval AND NOT EXISTS (
+                WHERE least(s.expires_at, s.revoked_at) < now() - $1::interval AND NOT EXISTS (
                     SELECT 1 FROM break_glass b WHERE b.session_id = s.id AND b.ended_at IS NULL
                 )
                 LIMIT $2 FOR UPDATE SKIP LOCKED

@@ -20,6 +20,7 @@ from deployments.auth.app import build_app
 from stores.activity import RedisSessionActivity
 from stores.postgres import Postgres, connect, database
 from stores.redis import open_redis
+from stores.refresh_tokens import Sessions
 from tests.contract.auth.people import Person, client_of, on_accounts
 
 PATH = "/api/v1/users/me/sessions"
@@ -295,3 +296,15 @@ async def test_sessions_and_used_keys_go_a_while_after_their_end(
     await auth.close()
     await document.close()
     await owner.close()
+
+
+async def test_ended_sessions_are_found_by_their_end(settings: Settings, secrets: SecretStore) -> None:
+    """Not by looking at every session there is: asked of the planner as of a large table."""
+    db = Postgres.of(settings, secrets, "auth")
+    async with db.transaction() as connection:
+        for plan in ("seqscan", "mergejoin", "hashjoin"):
+            await connection.execute(f"SET LOCAL enable_{plan} = off")
+        await Sessions(connection).forget(timedelta(days=3650), limit=1)
+        scans = await connection.fetchval("SELECT pg_stat_get_xact_numscans('session_end'::regclass)")
+    await db.close()
+    assert scans > 0
