@@ -28,7 +28,7 @@ from domain.passwords import normalised
 WAITING_PER_THREAD = 32
 
 LOGINS_PER_THREAD = 4
-"""How many may wait when another login comes in: it would be answered late, and is refused at once instead."""
+"""How many may wait when another login or registration comes in: answered late otherwise, it is refused at once."""
 
 NICENESS = 10
 """Of the threads, on Linux: searches do not wait for logins."""
@@ -71,7 +71,7 @@ class PasswordHasher:
         return checked if stored is not None else Verification(False)
 
     def insist_on_room(self) -> None:
-        """For a login that begins; raises `Unavailable`."""
+        """For a login or registration that begins; raises `Unavailable`."""
         if self._waiting >= self._logins:
             raise _busy()
 

@@ -62,7 +62,7 @@ async def test_a10_ten_of_a_hundred_are_looked_at(
         assert waits[0] < waits[7]
 
 
-async def test_logins_are_refused_at_once_while_many_wait_and_nothing_else_is(
+async def test_what_strangers_want_hashed_is_refused_at_once_while_much_waits_and_nothing_else_is(
     app: FastAPI, client: httpx.AsyncClient, arrive: Arrive
 ) -> None:
     """Nothing is counted: afterwards the owner gets in, and no window has been used."""
@@ -70,13 +70,16 @@ async def test_logins_are_refused_at_once_while_many_wait_and_nothing_else_is(
     hasher = app.state.accounts._credentials._hasher
     work = threading.Event()
     waiting = [asyncio.create_task(hasher._in_thread(work.wait)) for _ in range(hasher._logins)]
-    await asyncio.sleep(0)
-    refused = [await person.login(password="a wrong one") for _ in range(12)]
-    assert {(answer.status_code, answer.json()["code"]) for answer in refused} == {(503, "auth.busy")}
-    assert all(answer.headers["retry-after"] for answer in refused)
-    assert (await person.me()).status_code == 200
-    work.set()
-    await asyncio.gather(*waiting)
+    try:
+        await asyncio.sleep(0)
+        refused = [await person.login(password="a wrong one") for _ in range(12)]
+        refused.append(await Person(client).register())
+        assert {(answer.status_code, answer.json()["code"]) for answer in refused} == {(503, "auth.busy")}
+        assert all(answer.headers["retry-after"] for answer in refused)
+        assert (await person.me()).status_code == 200
+    finally:
+        work.set()
+        await asyncio.gather(*waiting)
     assert (await person.login()).status_code == 200
 
 
@@ -111,6 +114,21 @@ async def test_a11_the_limit_of_an_address_holds_when_all_guess_at_once(
         assert [answer.status_code for answer in answers].count(401) == 12
         assert (await Person(http).login()).status_code == 429
         assert (await moved.login()).status_code == 200
+
+
+async def test_registrations_from_one_address_have_a_limit_before_they_are_hashed(
+    quick: Settings, secrets: SecretStore
+) -> None:
+    async with (
+        limited(quick, secrets, address_attempts=3) as application,
+        client_of(application, "203.0.113.78") as http,
+    ):
+        assert [(await Person(http).register()).status_code for _ in range(3)] == [202] * 3
+        hasher = application.state.accounts._credentials._hasher
+        hasher.close()  # whatever would be hashed now fails
+        answer = await Person(http).register()
+    assert (answer.status_code, answer.json()["code"]) == (429, "auth.throttled")
+    assert answer.headers["retry-after"]
 
 
 async def test_a10_the_limits_of_all_keep_no_owner_out(crowded: FastAPI, arrive: Arrive) -> None:
