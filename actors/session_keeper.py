@@ -19,7 +19,10 @@ BATCHES = 100
 
 
 class SessionKeeper:
-    """`auth` is `auth_db`; every one of `services` has a table `idempotency`. Sessions stay for `kept` after their end."""
+    """`auth` is `auth_db`; every one of `services` has a table `idempotency`.
+
+    Sessions stay for `kept` after their end, an account's last one as long as the account.
+    """
 
     name = "session-keeper"
 

@@ -1,7 +1,7 @@
 """Counting in moving windows: in Redis for all processes together, in the process while Redis is away.
 
 Each process also counts what it lets through itself: neither losing Redis nor an emptied Redis starts a window
-anew, and what it let through alone is added when Redis is back. So that another process may start one anew, `forget`
+anew, and what it let through alone, and is still in its window, is added when Redis is back. So that another process may start one anew, `forget`
 leaves a mark in Redis, which goes with the rest when Redis is emptied.
 """
 
@@ -57,7 +57,7 @@ class WindowRateLimiter:
         self._shared = MovingWindowRateLimiter(storage)
         self._stored = storage.bridge.prefixed_key
         self._redis = Redis(connection_pool=pool)
-        self._own = OwnWindows()
+        self._own = OwnWindows(clock=clock)
         self._seen: OrderedDict[str, bytes | str] = OrderedDict()
         self._owed: OrderedDict[tuple[str, int, int], int] = OrderedDict()
         self._settling = asyncio.Lock()
@@ -114,15 +114,24 @@ class WindowRateLimiter:
         return allowance
 
     async def _settle(self) -> None:
-        """Count in Redis what was let through while it was away."""
+        """Count in Redis what was let through while it was away, and is in its window still."""
         if not self._owed:
             return
         async with self._settling:
             while self._owed:
-                key, limit, seconds = next(iter(self._owed))
-                await self._shared.hit(_item(limit, seconds), key)
-                if self._owed.get((key, limit, seconds)):
-                    self._owe(key, limit, seconds, -1)
+                window, owed = self._owed.popitem(last=False)
+                try:
+                    await self._add(*window, owed)
+                except BaseException:
+                    self._owe(*window, owed)
+                    raise
+
+    async def _add(self, key: str, limit: int, seconds: int, owed: int) -> None:
+        """Count as many at once as there is room for: one question a window as a rule, none of an empty one."""
+        item = _item(limit, seconds)
+        cost = min(owed, self._own.look(key, limit, seconds).used, limit)
+        while cost > 0 and not await self._shared.hit(item, key, cost=cost):
+            cost = min(cost, (await self._shared.get_window_stats(item, key)).remaining)
 
     def _owe(self, key: str, limit: int, seconds: int, change: int) -> None:
         window = (key, limit, seconds)

@@ -219,14 +219,18 @@ class Sessions:
     async def forget(self, kept: timedelta, *, limit: int) -> int:
         """Remove sessions that ended longer ago than `kept`, with their tokens; how many, `limit` at most.
 
-        One whose emergency access is not closed yet stays until it is.
+        One whose emergency access is not closed yet stays until it is, and an account's newest always: it says when
+        the last login was.
         """
         rows = await self._connection.fetch(
             """
             DELETE FROM session WHERE id = ANY (ARRAY(
                 SELECT s.id FROM session s
-                WHERE least(s.expires_at, s.revoked_at) < clock_timestamp() - $1::interval AND NOT EXISTS (
+                WHERE least(s.expires_at, s.revoked_at) < now() - $1::interval AND NOT EXISTS (
                     SELECT 1 FROM break_glass b WHERE b.session_id = s.id AND b.ended_at IS NULL
+                ) AND EXISTS (
+                    SELECT 1 FROM session n
+                    WHERE n.account_id = s.account_id AND (n.created_at, n.id) > (s.created_at, s.id)
                 )
                 LIMIT $2 FOR UPDATE SKIP LOCKED
             )) RETURNING id

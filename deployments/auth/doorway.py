@@ -1,4 +1,4 @@
-"""Refuses logins at once while many wait for their hash: before the body is read and anything is counted."""
+"""Refuses what strangers want hashed at once while much waits: before the body is read and anything is counted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from deployments.auth.hashing import PasswordHasher
 from deployments.edge.route_table import facts_of
 
-LOGINS = ("/api/v1/auth/login", "/api/v1/auth/oidc/link")
+HASHED = ("/api/v1/auth/login", "/api/v1/auth/oidc/link", "/api/v1/auth/register")
 
 
 class Doorway:
@@ -19,6 +19,6 @@ class Doorway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         facts = facts_of(scope)
-        if facts and facts.template in LOGINS:
+        if facts and facts.template in HASHED:
             self._hasher.insist_on_room()
         await self.app(scope, receive, send)

@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -27,7 +28,7 @@ from domain.passwords import normalised
 WAITING_PER_THREAD = 32
 
 LOGINS_PER_THREAD = 4
-"""How many may wait when another login comes in: it would be answered late, and is refused at once instead."""
+"""How many may wait when another login or registration comes in: answered late otherwise, it is refused at once."""
 
 NICENESS = 10
 """Of the threads, on Linux: searches do not wait for logins."""
@@ -70,7 +71,7 @@ class PasswordHasher:
         return checked if stored is not None else Verification(False)
 
     def insist_on_room(self) -> None:
-        """For a login that begins; raises `Unavailable`."""
+        """For a login or registration that begins; raises `Unavailable`."""
         if self._waiting >= self._logins:
             raise _busy()
 
@@ -106,6 +107,8 @@ def _busy() -> Unavailable:
 
 
 def _give_way() -> None:
-    """Of the calling thread; only Linux knows such a thing."""
+    """Of the calling thread; only Linux knows such a thing. It stays as it is where it gives way more already."""
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        with suppress(OSError):
+            niceness = max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0))
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -59,6 +59,16 @@ class FactorRefused(Unauthenticated):
         self.reason = OTP_REQUIRED if missing else "auth.wrong_otp"
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What was shown at a login was looked at, and does not do. `wrong`: not what the account's owner knows."""
+
+    error: MedsearchError
+    account: Account | None
+    reason: str
+    wrong: bool
+
+
 class LoginService:
     """`idle_seconds`: after how long without a request a session ends, by role."""
 
@@ -103,19 +113,23 @@ class LoginService:
         """
         key = email_key(email)
         attempt = await self._credentials.admit(key, email)
+        found: TokenPair | Refusal | None = None
         try:
-            pair = await self._attempted(key, email, password, otp, method, before)
-        except MedsearchError as error:
-            if error.code != WRONG:
-                await self._credentials.excuse(attempt)
-            raise
-        await self._credentials.succeeded(attempt, key)
-        return pair
+            found = await self._attempted(key, password, otp, method, before)
+        finally:  # shielded: whoever hangs up, or is timed out, leaves nothing counted that was not wrong
+            if isinstance(found, TokenPair):
+                await asyncio.shield(self._credentials.succeeded(attempt, key))
+            elif found is None or not found.wrong:
+                await asyncio.shield(self._credentials.excuse(attempt))
+        if isinstance(found, Refusal):
+            await self._refused(found, email)
+            raise found.error
+        return found
 
     async def _attempted(
-        self, key: str, email: str, password: str, otp: str | None, method: Method, before: Before | None
-    ) -> TokenPair:
-        """As `login`, admitted."""
+        self, key: str, password: str, otp: str | None, method: Method, before: Before | None
+    ) -> TokenPair | Refusal:
+        """As `login`, admitted; nothing is written down of a refusal."""
         for _ in range(ROUNDS):
             async with self._db.connection() as connection:
                 account = await Accounts(connection).by_email(key)
@@ -123,16 +137,16 @@ class LoginService:
             checked = await self._credentials.check(account, password, decoy)
             if account is None or not checked.right:
                 break
-            await self._insist_on_verified(account, email)
+            if account.email_verified_at is None:
+                unverified = Forbidden("Confirm your e-mail address first.", code=UNVERIFIED)
+                return Refusal(unverified, account, UNVERIFIED, wrong=False)
             try:
                 pair = await self._entered(account, checked, otp, method, before)
             except FactorRefused as refusal:
-                await self._refused(account, email, refusal.reason)
-                raise
+                return Refusal(refusal, account, refusal.reason, wrong=refusal.code == WRONG)
             if pair:
                 return pair
-        await self._refused(account, email, WRONG)
-        raise Unauthenticated(WRONG_MESSAGE, code=WRONG)
+        return Refusal(Unauthenticated(WRONG_MESSAGE, code=WRONG), account, WRONG, wrong=True)
 
     async def refresh(self, token: str) -> TokenPair:
         """The next pair for a refresh token; one shown again ends its family. Raises `Unauthenticated`."""
@@ -197,20 +211,15 @@ class LoginService:
         await self._credentials.record_factor(connection, account, found)
         return True
 
-    async def _insist_on_verified(self, account: Account, submitted: str) -> None:
-        if account.email_verified_at is None:
-            await self._refused(account, submitted, UNVERIFIED)
-            raise Forbidden("Confirm your e-mail address first.", code=UNVERIFIED)
-
-    async def _refused(self, account: Account | None, submitted: str, reason: str) -> None:
+    async def _refused(self, refusal: Refusal, submitted: str) -> None:
         async with self._db.transaction() as connection:
             await self._trail.record(
                 connection,
                 AuditEvent.LOGIN,
                 action="E",
                 outcome="failure",
-                about=account.id if account else None,
-                reason=reason,
+                about=refusal.account.id if refusal.account else None,
+                reason=refusal.reason,
                 names={"identifier": submitted},
             )
 

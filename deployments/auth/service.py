@@ -13,7 +13,7 @@ from deployments.auth.credentials import Credentials
 from deployments.auth.identifiers import email_address, folded
 from deployments.auth.mail_limits import MailLimits
 from deployments.auth.trail import AccountTrail
-from deployments.edge.context import request_id
+from deployments.edge.context import address, request_id
 from domain.access import Caller
 from domain.audit import AuditEvent
 from domain.errors import Unauthenticated
@@ -73,8 +73,10 @@ class AccountService:
     async def register(self, wish: Registration) -> None:
         """Make an account that is active as a patient; the role asked for waits for approval.
 
-        Whether the address or the name was free is said in a mail alone, to that address. Raises `Invalid`.
+        Whether the address or the name was free is said in a mail alone, to that address. Raises `Invalid`, and
+        `TooMany` for the sender's network address.
         """
+        await self._limits.admit(address())
         new = await self._new_account(wish)
         may_mail = await self._limits.take(new.email_key)
         async with self._db.transaction() as connection:

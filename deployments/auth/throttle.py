@@ -7,6 +7,7 @@ owner has used lately only the identifier's window at that address counts, whate
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import math
@@ -59,15 +60,18 @@ class LoginThrottle:
         if not own.allowed:
             raise await self._refusal(self._identifier(identifier), own.reset_seconds)
         held: list[tuple[str, int]] = []
-        for key, limit in (*self._of_all(address), (self._identifier(identifier), attempts)):
-            allowance = await self._take(key, limit)
-            if allowance.allowed:
-                held.append((key, limit))
-                continue
-            if not await known():
-                await self.excuse(Attempt(tuple(held)))
-                raise await self._refusal(key, allowance.reset_seconds)
-            break
+        try:
+            for key, limit in (*self._of_all(address), (self._identifier(identifier), attempts)):
+                allowance = await self._take(key, limit)
+                if allowance.allowed:
+                    held.append((key, limit))
+                    continue
+                if not await known():
+                    raise await self._refusal(key, allowance.reset_seconds)
+                break
+        except BaseException:
+            await asyncio.shield(self.excuse(Attempt(tuple(held))))
+            raise
         return Attempt(tuple(held[:2]))
 
     async def excuse(self, attempt: Attempt) -> None:

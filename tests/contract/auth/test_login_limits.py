@@ -16,8 +16,10 @@ from fastapi import FastAPI
 from config.secrets import SecretStore
 from config.settings import Settings
 from deployments.auth.app import build_app
+from deployments.auth.hashing import PasswordHasher
 from deployments.auth.identifiers import email_key
 from deployments.auth.shared import Shared
+from domain.errors import Unavailable
 from stores.accounts import Accounts
 from stores.postgres import Postgres
 from tests.contract.auth.people import Person, client_of
@@ -62,21 +64,31 @@ async def test_a10_ten_of_a_hundred_are_looked_at(
         assert waits[0] < waits[7]
 
 
-async def test_logins_are_refused_at_once_while_many_wait_and_nothing_else_is(
+@asynccontextmanager
+async def occupied(hasher: PasswordHasher, waiting: int) -> AsyncIterator[None]:
+    """So many wait for their hash meanwhile."""
+    work = threading.Event()
+    tasks = [asyncio.create_task(hasher._in_thread(work.wait)) for _ in range(waiting)]
+    try:
+        await asyncio.sleep(0)
+        yield
+    finally:
+        work.set()
+        await asyncio.gather(*tasks)
+
+
+async def test_what_strangers_want_hashed_is_refused_at_once_while_much_waits_and_nothing_else_is(
     app: FastAPI, client: httpx.AsyncClient, arrive: Arrive
 ) -> None:
     """Nothing is counted: afterwards the owner gets in, and no window has been used."""
     person = await arrive()
     hasher = app.state.accounts._credentials._hasher
-    work = threading.Event()
-    waiting = [asyncio.create_task(hasher._in_thread(work.wait)) for _ in range(hasher._logins)]
-    await asyncio.sleep(0)
-    refused = [await person.login(password="a wrong one") for _ in range(12)]
-    assert {(answer.status_code, answer.json()["code"]) for answer in refused} == {(503, "auth.busy")}
-    assert all(answer.headers["retry-after"] for answer in refused)
-    assert (await person.me()).status_code == 200
-    work.set()
-    await asyncio.gather(*waiting)
+    async with occupied(hasher, hasher._logins):
+        refused = [await person.login(password="a wrong one") for _ in range(12)]
+        refused.append(await Person(client).register())
+        assert {(answer.status_code, answer.json()["code"]) for answer in refused} == {(503, "auth.busy")}
+        assert all(answer.headers["retry-after"] for answer in refused)
+        assert (await person.me()).status_code == 200
     assert (await person.login()).status_code == 200
 
 
@@ -87,6 +99,18 @@ async def limited(quick: Settings, secrets: SecretStore, **limits: int) -> Async
     application = build_app(settings, secrets)
     async with application.router.lifespan_context(application):
         yield application
+
+
+@asynccontextmanager
+async def three_from(
+    quick: Settings, secrets: SecretStore, address: str
+) -> AsyncIterator[tuple[FastAPI, httpx.AsyncClient]]:
+    """An application that looks at three wrong passwords from an address, and a client there."""
+    async with (
+        limited(quick, secrets, address_attempts=3) as application,
+        client_of(application, address) as http,
+    ):
+        yield application, http
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +135,54 @@ async def test_a11_the_limit_of_an_address_holds_when_all_guess_at_once(
         assert [answer.status_code for answer in answers].count(401) == 12
         assert (await Person(http).login()).status_code == 429
         assert (await moved.login()).status_code == 200
+
+
+async def test_a_login_that_nobody_waits_for_is_not_counted_as_wrong(
+    quick: Settings, secrets: SecretStore
+) -> None:
+    """Its client hangs up, or its time is over, before the password was looked at."""
+    async with three_from(quick, secrets, "203.0.113.79") as (application, http):
+        hasher = application.state.accounts._credentials._hasher
+        busy = quick.auth.hash_workers
+        async with occupied(hasher, busy):
+            logins = [asyncio.create_task(Person(http).login()) for _ in range(3)]
+            while hasher._waiting < busy + 3:  # noqa: ASYNC110 - it tells by nothing else
+                await asyncio.sleep(0.01)
+            for login in logins:
+                login.cancel()
+            await asyncio.gather(*logins, return_exceptions=True)
+        answers = [(await Person(http).login()).status_code for _ in range(4)]
+    assert answers == [401] * 3 + [429]
+
+
+class LostTrail:
+    """Nothing can be written down."""
+
+    async def record(self, *_: object, **__: object) -> None:
+        raise Unavailable("The trail is away.")
+
+
+async def test_a_wrong_password_counts_though_it_cannot_be_written_down(
+    quick: Settings, secrets: SecretStore
+) -> None:
+    async with three_from(quick, secrets, "203.0.113.80") as (application, http):
+        logins = application.state.logins
+        trail, logins._trail = logins._trail, LostTrail()
+        assert [(await Person(http).login()).status_code for _ in range(3)] == [503] * 3
+        logins._trail = trail
+        assert (await Person(http).login()).status_code == 429
+
+
+async def test_registrations_from_one_address_have_a_limit_before_they_are_hashed(
+    quick: Settings, secrets: SecretStore
+) -> None:
+    async with three_from(quick, secrets, "203.0.113.78") as (application, http):
+        assert [(await Person(http).register()).status_code for _ in range(3)] == [202] * 3
+        hasher = application.state.accounts._credentials._hasher
+        hasher.close()  # whatever would be hashed now fails
+        answer = await Person(http).register()
+    assert (answer.status_code, answer.json()["code"]) == (429, "auth.throttled")
+    assert answer.headers["retry-after"]
 
 
 async def test_a10_the_limits_of_all_keep_no_owner_out(crowded: FastAPI, arrive: Arrive) -> None:

@@ -17,9 +17,11 @@ from config.account_settings import IDLE_SECONDS
 from config.secrets import SecretStore
 from config.settings import RedisSettings, Settings
 from deployments.auth.app import build_app
+from stores.account_lists import AccountLists
 from stores.activity import RedisSessionActivity
 from stores.postgres import Postgres, connect, database
 from stores.redis import open_redis
+from stores.refresh_tokens import Sessions
 from tests.contract.auth.people import Person, client_of, on_accounts
 
 PATH = "/api/v1/users/me/sessions"
@@ -295,3 +297,40 @@ async def test_sessions_and_used_keys_go_a_while_after_their_end(
     await auth.close()
     await document.close()
     await owner.close()
+
+
+async def test_an_accounts_last_session_stays_and_says_when_the_last_login_was(
+    arrive: Arrive, settings: Settings, secrets: SecretStore
+) -> None:
+    person = await arrive()
+    await again(person)
+    user = UUID((await person.me()).json()["id"])
+    db = Postgres.of(settings, secrets, "auth")
+    async with db.transaction() as connection:
+        await connection.execute(
+            """
+            UPDATE session SET created_at = created_at - interval '40 days', expires_at = now() - interval '32 days'
+            WHERE account_id = $1
+            """,
+            user,
+        )
+        before = await AccountLists(connection).one(user)
+    await SessionKeeper(db, [], kept=timedelta(days=30)).forget()
+    async with db.transaction() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM session WHERE account_id = $1", user) == 1
+        assert await AccountLists(connection).one(user) == before
+    assert before is not None
+    assert before.last_login_at is not None
+    await db.close()
+
+
+async def test_ended_sessions_are_found_by_their_end(settings: Settings, secrets: SecretStore) -> None:
+    """Not by looking at every session there is: asked of the planner as of a large table."""
+    db = Postgres.of(settings, secrets, "auth")
+    async with db.transaction() as connection:
+        for plan in ("seqscan", "mergejoin", "hashjoin"):
+            await connection.execute(f"SET LOCAL enable_{plan} = off")
+        await Sessions(connection).forget(timedelta(days=3650), limit=1)
+        scans = await connection.fetchval("SELECT pg_stat_get_xact_numscans('session_end'::regclass)")
+    await db.close()
+    assert scans > 0

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from limits.aio.strategies import MovingWindowRateLimiter
 
 from config.secrets import SecretStore
 from config.settings import RedisSettings, Settings
@@ -158,19 +160,63 @@ async def test_what_is_given_back_does_not_count(
     assert [allowance.used for allowance in taken] == [1, 2, 2]
 
 
-async def test_f9_what_was_let_through_alone_counts_when_redis_is_back(
-    settings: Settings, secrets: SecretStore, tmp_path: Path, other: WindowRateLimiter, key: str
-) -> None:
+@dataclass
+class Outage:
+    """A limiter that Redis is away from until `end`; it goes by `now`."""
+
+    limiter: WindowRateLimiter
+    present: MovingWindowRateLimiter
+    now: list[float]
+
+    async def end(self) -> None:
+        """Redis is back, and another window is counted in it."""
+        self.limiter._shared = self.present
+        self.now[0] += 2.0
+        await self.limiter.take(uuid4().hex, limit=12, seconds=60)
+
+
+@pytest.fixture
+async def outage(settings: Settings, secrets: SecretStore, tmp_path: Path) -> AsyncIterator[Outage]:
     now = [0.0]
     limiter = WindowRateLimiter(connection_pool(settings, secrets), clock=lambda: now[0])
     lost = WindowRateLimiter.of(Settings(data_dir=tmp_path), secrets)
     present, limiter._shared = limiter._shared, lost._shared
-    taken = [await limiter.take(key, limit=12, seconds=60) for _ in range(4)]
-    assert [allowance.allowed for allowance in taken] == [True] * 3 + [False]
-    await limiter.give_back(key, limit=12, seconds=60)
-    limiter._shared = present
-    now[0] = 2.0
-    await limiter.take(uuid4().hex, limit=12, seconds=60)
-    assert (await other.take(key, limit=12, seconds=60)).used == 3
+    yield Outage(limiter, present, now)
     await limiter.close()
     await lost.close()
+
+
+async def test_f9_what_was_let_through_alone_counts_when_redis_is_back(
+    outage: Outage, other: WindowRateLimiter, key: str
+) -> None:
+    taken = [await outage.limiter.take(key, limit=12, seconds=60) for _ in range(4)]
+    assert [allowance.allowed for allowance in taken] == [True] * 3 + [False]
+    await outage.limiter.give_back(key, limit=12, seconds=60)
+    await outage.end()
+    assert (await other.take(key, limit=12, seconds=60)).used == 3
+
+
+async def test_f9_what_has_left_its_window_while_redis_was_away_does_not_count(
+    outage: Outage, other: WindowRateLimiter, key: str
+) -> None:
+    gone = uuid4().hex
+    assert (await outage.limiter.take(gone, limit=12, seconds=60)).allowed
+    for at, times in ((0.0, 3), (61.0, 3), (122.0, 2)):
+        outage.now[0] = at
+        for _ in range(times):
+            assert (await outage.limiter.take(key, limit=12, seconds=60)).allowed
+    await outage.end()
+    assert (await other.peek(key, limit=12, seconds=60)).used == 2
+    assert (await other.peek(gone, limit=12, seconds=60)).used == 0
+
+
+async def test_f9_what_is_added_fills_a_window_that_has_no_room_for_all_of_it(
+    outage: Outage, other: WindowRateLimiter, key: str
+) -> None:
+    for _ in range(3):
+        assert (await outage.limiter.take(key, limit=12, seconds=60)).allowed
+    for _ in range(10):
+        assert (await other.take(key, limit=12, seconds=60)).allowed
+    await outage.end()
+    assert (await other.peek(key, limit=12, seconds=60)).used == 12
+    assert not outage.limiter._owed

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +14,7 @@ import pytest
 
 from config.account_settings import AuthSettings, PasswordSettings
 from deployments.auth.decoys import drawn, hash_of
-from deployments.auth.hashing import PasswordHasher, Verification
+from deployments.auth.hashing import NICENESS, PasswordHasher, Verification
 from domain.errors import Unavailable
 
 CHEAP = AuthSettings(password=PasswordSettings(argon2_memory_kib=64, argon2_time=1))
@@ -101,3 +104,25 @@ async def test_a_login_that_would_wait_long_is_refused_at_once(hasher: PasswordH
         hasher.insist_on_room()
     await asyncio.gather(*waiting)
     hasher.insist_on_room()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no niceness of their own")
+@pytest.mark.parametrize("more", [0, NICENESS + 5])
+def test_hashing_gives_way_and_never_less_than_its_process(more: int) -> None:
+    """Also where the platform was started with a niceness above that of the threads."""
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    found: list[int] = []
+
+    async def asked(hasher: PasswordHasher) -> int:
+        return await hasher._in_thread(lambda: os.getpriority(os.PRIO_PROCESS, 0))
+
+    def started() -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), before + more)
+        hasher = PasswordHasher(CHEAP)
+        found.append(asyncio.run(asked(hasher)))
+        hasher.close()
+
+    thread = threading.Thread(target=started)
+    thread.start()
+    thread.join()
+    assert found == [max(NICENESS, min(19, before + more))]
