@@ -29,6 +29,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return (folder, not SHARED.isdisjoint(item.fixturenames)) if folder in PLATFORMS else ("", False)  # type: ignore[attr-defined]
 
     items.sort(key=place)
+    for item in items:
+        if place(item)[0] and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(START_AND_TEST_SECONDS))
+
+
+START_AND_TEST_SECONDS = 900
+"""The first test of a platform waits for its start."""
 
 
 class Lanes(LoadScopeScheduling):

@@ -28,7 +28,7 @@ def test_tour_gives_the_shown_answers(fresh: Platform) -> None:
 
 
 @pytest.mark.elasticsearch
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_elasticsearch_gives_the_same_documents_and_counts(fresh: Platform, elasticsearch_url: str) -> None:
     backend = {
         "SEARCH__BACKEND": "elasticsearch",
