@@ -20,6 +20,10 @@ SHARED = {"shared_platform", "demo"}
 """Fixtures whose platform stays for the rest of its folder."""
 
 
+START_AND_TEST_SECONDS = 900
+"""The first test of a platform waits for its start."""
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of one platform follow each other, in whatever order: one runs at a time."""
@@ -32,10 +36,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if place(item)[0] and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(START_AND_TEST_SECONDS))
-
-
-START_AND_TEST_SECONDS = 900
-"""The first test of a platform waits for its start."""
 
 
 class Lanes(LoadScopeScheduling):
