@@ -33,7 +33,7 @@ UNSENDABLE = (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError, TypeErr
 """What the client itself refuses to send."""
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 async def test_ac12_generated_requests_meet_no_fault_and_no_open_door(whole: Whole) -> None:
     print(f"MEDSEARCH_TEST_SEED={SEED}")
     load_all_checks()
