@@ -60,8 +60,8 @@ bench-bulk: $(VENV)/.installed-dev ## Kill a bulk load half way, submit it again
 bench-assertion: $(VENV)/.installed-dev ## Assertion beside negspacy and medspaCy, the same mentions (six minutes)
 	$(BIN)/python -m benchmarks.models_assertion
 
-train-scopes: $(VENV)/.installed-dev ## Train the scopes of negation and speculation anew, from BioScope (DATA=../shared/data, a minute)
-	$(BIN)/python -m models.training.scopes $(or $(DATA),../shared/data)/negation/bioscope_abstracts_papers.jsonl.gz
+train-scopes: $(VENV)/.installed-dev ## Train the scopes of negation and speculation anew, from BioScope (a minute)
+	$(BIN)/python -m models.training.scopes $(DATA)/negation/bioscope_abstracts_papers.jsonl.gz
 
 bench-audit: $(VENV)/.installed-dev ## Write, seal, read and verify a million audit records (RECORDS=1000000, ten minutes)
 	$(BIN)/python -m benchmarks.audit --records $(or $(RECORDS),1000000)

@@ -9,14 +9,11 @@ from __future__ import annotations
 import json
 import sys
 import time
-import warnings
 from pathlib import Path
 
-warnings.filterwarnings("ignore")
-
-import spacy  # noqa: E402
-from spacy.language import Language  # noqa: E402
-from spacy.tokens import Doc, Span  # noqa: E402
+import spacy
+from spacy.language import Language
+from spacy.tokens import Doc, Span
 
 Doc.set_extension("given", default=[])
 CLASSES = {

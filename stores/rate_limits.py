@@ -1,8 +1,8 @@
 """Counting in moving windows: in Redis for all processes together, in the process while Redis is away.
 
 Each process also counts what it lets through itself: neither losing Redis nor an emptied Redis starts a window
-anew, and what it let through alone, and is still in its window, is added when Redis is back. So that another process may start one anew, `forget`
-leaves a mark in Redis, which goes with the rest when Redis is emptied.
+anew, and what it let through alone, and is still in its window, is added when Redis is back. So that another
+process may start one anew, `forget` leaves a mark in Redis, which goes with the rest when Redis is emptied.
 """
 
 from __future__ import annotations

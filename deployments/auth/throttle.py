@@ -1,8 +1,9 @@
 """Against guessing: attempts are counted by the submitted identifier, by address, and all together.
 
 An attempt is counted before the password is looked at, so that parallel attempts cannot slip through; one that was
-not wrong is taken back, and a complete login starts the identifier's windows anew. Nothing locks for ever, and nobody can keep an owner out: from an address that the
-owner has used lately only the identifier's window at that address counts, whatever others do elsewhere.
+not wrong is taken back, and a complete login starts the identifier's windows anew. Nothing locks for ever, and
+nobody can keep an owner out: from an address that the owner has used lately only the identifier's window at that
+address counts, whatever others do elsewhere.
 """
 
 from __future__ import annotations

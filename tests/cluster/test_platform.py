@@ -12,8 +12,6 @@ import pytest
 from tests.cluster.conftest import STAND_IN
 from tests.platform import Platform, free_ports, is_loopback, start_platform
 
-pytestmark = pytest.mark.timeout(900)
-
 
 def test_it_answers_on_full_paths_from_the_data_folder(platform: Platform) -> None:
     answer = httpx.get(f"{platform.base_url}/stand-in").json()

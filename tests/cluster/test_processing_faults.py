@@ -33,8 +33,6 @@ PASSWORD = "copper-lantern-meadow-64"
 TEXT = "Clinic note\n\nThe patient has no evidence of pneumonia. Known asthma, treated with salbutamol. "
 STAGES = ("extract", "annotate", "embed")
 
-pytestmark = pytest.mark.timeout(900)
-
 
 @pytest.fixture(scope="module")
 def spine() -> Iterator[Platform]:

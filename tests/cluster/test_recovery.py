@@ -13,8 +13,6 @@ from cluster.servers import postgres
 from stores.postgres import Postgres
 from tests.platform import Platform, until
 
-pytestmark = pytest.mark.timeout(900)
-
 
 async def test_postgres_comes_back_with_its_data(platform: Platform) -> None:
     connection = await postgres.connect(platform.settings, platform.secrets, "postgres")

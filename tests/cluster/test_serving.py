@@ -14,8 +14,6 @@ from cluster.platform.serve_api import read_config
 from tests.cluster.conftest import STAND_IN
 from tests.platform import Platform, until
 
-pytestmark = pytest.mark.timeout(900)
-
 
 def test_a_changed_version_replaces_the_replicas_without_a_failed_request(platform: Platform) -> None:
     config = read_config(platform.settings, STAND_IN)

@@ -167,7 +167,6 @@ def house(demo: Platform, tmp_path_factory: pytest.TempPathFactory) -> House:
 
 
 @pytest.mark.parametrize("page", [name for name, commands in PAGES.items() if commands])
-@pytest.mark.timeout(900)
 def test_commands_do_what_the_page_says(page: str, house: House) -> None:
     """Each ends well, or shows what the page shows below it."""
     for step in PAGES[page]:

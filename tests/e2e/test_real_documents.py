@@ -19,7 +19,7 @@ TERMINAL = ("indexed", "rejected", "quarantined")
 WORDS_IN_A_ROW = re.compile(r"\b(?:[A-Za-z]{2,} ){5}[A-Za-z]{2,}\b")
 LAST_PAGES = 3
 
-pytestmark = [pytest.mark.data, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.data
 
 
 @pytest.fixture

@@ -23,8 +23,6 @@ from stores.rate_limits import STRICTER
 from tests.e2e.conftest import PASSWORD, Person
 from tests.platform import Platform, until
 
-pytestmark = pytest.mark.timeout(900)
-
 ADDRESS = "127.0.0.9"
 REQUESTS = 200
 AT_ONCE = 8

@@ -9,15 +9,12 @@ from types import TracebackType
 from typing import Self
 
 import httpx
-import pytest
 
 from cluster.platform.needed_secrets import needed_secrets
 from cluster.platform.serve_api import read_config
 from domain.keys import Purpose
 from tests.e2e.conftest import PASSWORD, Person
 from tests.platform import Platform, is_loopback, until
-
-pytestmark = pytest.mark.timeout(900)
 
 SERVE = "/api/serve/applications/"
 
