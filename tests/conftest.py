@@ -16,8 +16,8 @@ PLATFORMS = ("cluster", "e2e")
 """Folders whose tests start whole platforms: one process runs them all, the others share the rest."""
 
 
-SHARED = {"shared_platform", "demo"}
-"""Fixtures whose platform stays for the rest of its folder."""
+SHARED = ("found_by_elasticsearch", "untouched", "shared_platform", "demo")
+"""Fixtures of platforms that stay for the rest of their folder, in the order in which their tests come, last ones."""
 
 
 START_AND_TEST_SECONDS = 900
@@ -28,9 +28,10 @@ START_AND_TEST_SECONDS = 900
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of one platform follow each other, in whatever order: one runs at a time."""
 
-    def place(item: pytest.Item) -> tuple[str, bool]:
+    def place(item: pytest.Item) -> tuple[str, int]:
         folder = item.path.parent.name
-        return (folder, not SHARED.isdisjoint(item.fixturenames)) if folder in PLATFORMS else ("", False)  # type: ignore[attr-defined]
+        asked = [number for number, name in enumerate(SHARED, 1) if name in item.fixturenames]  # type: ignore[attr-defined]
+        return (folder, min(asked, default=0)) if folder in PLATFORMS else ("", 0)
 
     items.sort(key=place)
     for item in items:

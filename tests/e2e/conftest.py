@@ -25,6 +25,12 @@ def demo() -> Iterator[Platform]:
         yield platform
 
 
+@pytest.fixture
+def untouched(demo: Platform) -> Platform:
+    """The platform as it started: tests that ask for this come before those that change it (`tests/conftest.py`)."""
+    return demo
+
+
 @dataclass(frozen=True)
 class Person:
     """An approved account at a terminal of its own."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -12,31 +12,36 @@ import pytest
 from tests.e2e.tour import README, Step, normalised, run, steps
 from tests.platform import Platform, running_platform
 
-
-@pytest.fixture(scope="module")
-def fresh() -> Iterator[Platform]:
-    with running_platform(AUTH__DEMO_ACCOUNTS="true") as platform:
-        yield platform
+Found = list[tuple[str, int, set[str], Any]]
+"""Of each search: command, total, titles, facets."""
 
 
-def test_tour_gives_the_shown_answers(fresh: Platform) -> None:
-    tour = list(steps(README.read_text()))
-    assert len(tour) >= 5
-    environment = terminal(fresh)
-    for step in tour:
-        assert normalised(run(step, environment)) == normalised(step.output), step.command
-
-
-@pytest.mark.elasticsearch
-@pytest.mark.timeout(1800)
-def test_elasticsearch_gives_the_same_documents_and_counts(fresh: Platform, elasticsearch_url: str) -> None:
+@pytest.fixture(scope="session")
+def found_by_elasticsearch(elasticsearch_url: str) -> Found:
+    """What the tour's searches find on a platform of its own, which is gone before another starts."""
     backend = {
         "SEARCH__BACKEND": "elasticsearch",
         "SEARCH__ELASTICSEARCH_URLS": json.dumps([elasticsearch_url]),
         "SEARCH__INDEX_PREFIX": "tour",
     }
-    with running_platform(AUTH__DEMO_ACCOUNTS="true", **backend) as other:
-        assert found(other) == found(fresh)
+    with running_platform(AUTH__DEMO_ACCOUNTS="true", **backend) as platform:
+        return found(platform)
+
+
+@pytest.mark.elasticsearch
+@pytest.mark.timeout(1800)
+def test_elasticsearch_gives_the_same_documents_and_counts(
+    found_by_elasticsearch: Found, untouched: Platform
+) -> None:
+    assert found_by_elasticsearch == found(untouched)
+
+
+def test_tour_gives_the_shown_answers(untouched: Platform) -> None:
+    tour = list(steps(README.read_text()))
+    assert len(tour) >= 5
+    environment = terminal(untouched)
+    for step in tour:
+        assert normalised(run(step, environment)) == normalised(step.output), step.command
 
 
 def terminal(platform: Platform) -> Mapping[str, str]:
@@ -44,7 +49,7 @@ def terminal(platform: Platform) -> Mapping[str, str]:
     return {**platform.environment, "XDG_CONFIG_HOME": str(platform.settings.data_dir / "home")}
 
 
-def found(platform: Platform) -> list[tuple[str, int, set[str], Any]]:
+def found(platform: Platform) -> Found:
     """Of each search of the tour: total, titles and facets, whatever the order and however many are shown."""
     answers = []
     for step in steps(README.read_text()):

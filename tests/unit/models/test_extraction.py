@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -224,11 +223,10 @@ def test_cleaning(text: str, expected: str) -> None:
     assert clean(text) == expected
 
 
-@pytest.mark.parametrize("text", ["x" * 300_000, " " * 300_000 + "x", "\n" * 300_000 + "x", "a-\n" * 100_000])
+@pytest.mark.parametrize("text", ["x" * 2**20, " " * 2**20 + "x", "\n" * 2**20 + "x", "a-\n" * 2**18])
 def test_cleaning_is_linear(text: str) -> None:
-    started = time.process_time()
-    clean(text)
-    assert time.process_time() - started < 5
+    """Anything worse takes hours on a megabyte, and meets the time limit of every test."""
+    assert len(clean(text)) <= len(text)
 
 
 @pytest.mark.parametrize(
