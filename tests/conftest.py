@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from models.terminology import ensure_vocabulary
 from tests.elasticsearch import Missing, running_elasticsearch
 
 PLATFORMS = ("cluster", "e2e")
@@ -40,10 +42,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class Lanes(LoadScopeScheduling):
-    """Hands out tests one by one, but those of `PLATFORMS` all to one process."""
+    """Hands out tests one by one, but those of `PLATFORMS` and of Elasticsearch all to one process."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "platforms" if nodeid.split("/")[1] in PLATFORMS else nodeid
+        large = (
+            nodeid.split("/")[1] in PLATFORMS or "elasticsearch" in nodeid or "test_search_backends" in nodeid
+        )
+        return "servers" if large else nodeid
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes:
@@ -53,6 +58,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Lanes:
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Values that differ from process to process do not name a test: all must collect the same ones."""
     return argname if isinstance(val, bytes | datetime) else None
+
+
+@pytest.fixture(scope="session")
+def vocabulary_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the vocabulary of the packaged terminologies, compiled once for all test processes."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "models"
+    folder.mkdir(exist_ok=True)
+    ensure_vocabulary(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
+
 from cluster.servers import unprivileged
 
 VERSION = "9.2.4"
@@ -52,7 +54,9 @@ def running_elasticsearch() -> Iterator[str]:
         unprivileged.own(folder, 0o755)
         process = _start(home, java, folder)
         try:
-            yield _address(process, folder / "output.log")
+            url = _address(process, folder / "output.log")
+            _make_an_index(url)
+            yield url
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGTERM)
@@ -75,7 +79,7 @@ def _start(cached: Path, java: Path, folder: Path) -> subprocess.Popen[bytes]:
     environment = {
         "PATH": os.environ["PATH"],
         "ES_JAVA_HOME": str(java),
-        "ES_JAVA_OPTS": "-Xms256m -Xmx256m",
+        "ES_JAVA_OPTS": "-Xms256m -Xmx256m -XX:TieredStopAtLevel=1",  # tests end before more pays off
         "ES_PATH_CONF": str(folder / "config"),
         "ES_TMPDIR": str(folder / "tmp"),
         "HOME": str(folder),
@@ -102,6 +106,13 @@ def _address(process: subprocess.Popen[bytes], log: Path) -> str:
             return f"http://{found.group(1)}"
         time.sleep(0.2)
     raise RuntimeError(f"Elasticsearch did not start: {log.read_text(errors='replace')[-2000:]}")
+
+
+def _make_an_index(url: str) -> None:
+    """The first one takes longer than a client waits on a busy machine."""
+    with httpx.Client(base_url=url, timeout=START_SECONDS, trust_env=False) as client:
+        for method in ("PUT", "DELETE"):
+            client.request(method, "/first").raise_for_status()
 
 
 def _unpacked() -> Path:

@@ -9,7 +9,7 @@ import asyncio
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
@@ -113,8 +113,9 @@ class MemoryIndex:
         await asyncio.sleep(0)
         content = self._content(generation)
         found = []
+        scored = _bm25(content.roots, query)
         for root in _matching(content, query, access):
-            score = _bm25(content, root, query)
+            score = scored(root)
             place = (-score, root.document_id.hex) if sort is SortKey.RELEVANCE else (order_keys(root)[sort],)
             found.append(RootHit(root.document_id, root.version, root.revision, score, place))
         found.sort(key=lambda hit: hit.after)
@@ -278,18 +279,20 @@ def _occurrences(stems: Sequence[str], clause: Clause) -> int:
     )
 
 
-def _bm25(content: Content, root: Root, query: LexicalQuery) -> float:
-    roots = content.roots
-    average = sum(len(one.stems.split()) for one in roots) / len(roots)
-    score = 0.0
-    for clause in query.clauses:
-        count = _count(root, clause, query.filters.section)
-        if clause.occur is Occur.MUST_NOT or not count:
-            continue
+def _bm25(roots: Sequence[Root], query: LexicalQuery) -> Callable[[Root], float]:
+    """What scores one of the roots."""
+    average = sum(len(one.stems.split()) for one in roots) / max(1, len(roots))
+    clauses = [clause for clause in query.clauses if clause.occur is not Occur.MUST_NOT]
+    weights = []
+    for clause in clauses:
         containing = sum(_count(one, clause, query.filters.section) > 0 for one in roots)
-        rarity = math.log(1 + (len(roots) - containing + 0.5) / (containing + 0.5))
+        weights.append(clause.boost * math.log(1 + (len(roots) - containing + 0.5) / (containing + 0.5)))
+
+    def score(root: Root) -> float:
         length = K1 * (1 - B + B * len(root.stems.split()) / average)
-        score += clause.boost * rarity * count * (K1 + 1) / (count + length)
+        counts = [_count(root, clause, query.filters.section) for clause in clauses]
+        return sum(w * count * (K1 + 1) / (count + length) for w, count in zip(weights, counts, strict=True))
+
     return score
 
 

@@ -127,12 +127,18 @@ class Platform:
 
 
 @contextmanager
-def running_platform(serve_config: Path = CONFIG, **settings: str) -> Iterator[Platform]:
+def running_platform(
+    serve_config: Path = CONFIG, *, models: Path | None = None, **settings: str
+) -> Iterator[Platform]:
     """Start, wait until ready, stop, check that no process is left, remove the folder.
 
-    `settings` are environment variables without prefix: `PROCESSING__LEASE_SECONDS="3"`.
+    `settings` are environment variables without prefix: `PROCESSING__LEASE_SECONDS="3"`. With `models`, a folder
+    where a vocabulary was compiled, the platform need not do that.
     """
     folder = Path(tempfile.mkdtemp(prefix="ms-"))
+    if models:
+        (folder / "data").mkdir(mode=0o700)
+        (folder / "data" / "models").symlink_to(models)
     platform = start_platform(folder / "data", serve_config, **settings)
     try:
         platform.wait_ready()

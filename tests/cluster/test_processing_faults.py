@@ -35,9 +35,10 @@ STAGES = ("extract", "annotate", "embed")
 
 
 @pytest.fixture(scope="module")
-def spine() -> Iterator[Platform]:
+def spine(vocabulary_cache: Path) -> Iterator[Platform]:
     """The whole platform, with leases of seconds."""
-    with running_platform(PROCESSING__LEASE_SECONDS="6", PROCESSING__HEARTBEAT_SECONDS="1") as platform:
+    seconds = {"PROCESSING__LEASE_SECONDS": "6", "PROCESSING__HEARTBEAT_SECONDS": "1"}
+    with running_platform(models=vocabulary_cache, **seconds) as platform:
         yield platform
 
 

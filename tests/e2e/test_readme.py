@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,14 +18,14 @@ Found = list[tuple[str, int, set[str], Any]]
 
 
 @pytest.fixture(scope="session")
-def found_by_elasticsearch(elasticsearch_url: str) -> Found:
+def found_by_elasticsearch(elasticsearch_url: str, vocabulary_cache: Path) -> Found:
     """What the tour's searches find on a platform of its own, which is gone before another starts."""
     backend = {
         "SEARCH__BACKEND": "elasticsearch",
         "SEARCH__ELASTICSEARCH_URLS": json.dumps([elasticsearch_url]),
         "SEARCH__INDEX_PREFIX": "tour",
     }
-    with running_platform(AUTH__DEMO_ACCOUNTS="true", **backend) as platform:
+    with running_platform(models=vocabulary_cache, AUTH__DEMO_ACCOUNTS="true", **backend) as platform:
         return found(platform)
 
 

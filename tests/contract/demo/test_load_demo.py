@@ -10,6 +10,7 @@ import httpx
 import jwt
 import pytest
 
+from cluster.cli import api
 from cluster.demo.load import load_demo
 from cluster.demo.people import CLINICIANS
 from config.secrets import SecretStore
@@ -51,7 +52,10 @@ class Platform(httpx.AsyncBaseTransport):
 
 
 @pytest.fixture
-async def platform(settings: Settings, secrets: SecretStore) -> AsyncIterator[Platform]:
+async def platform(
+    settings: Settings, secrets: SecretStore, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Platform]:
+    monkeypatch.setattr(api, "POLL_SECONDS", 0.01)
     app = build_app(settings, secrets)
     async with app.router.lifespan_context(app):
         yield Platform(httpx.ASGITransport(app))

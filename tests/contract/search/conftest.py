@@ -49,8 +49,9 @@ async def index(
     else:
         prefix = f"t{new_id().hex}"
         url = request.getfixturevalue("elasticsearch_url")
-        yield ElasticsearchIndex(AsyncElasticsearch([url]), prefix)
-        async with AsyncElasticsearch([url]) as client:
+        async with AsyncElasticsearch([url], request_timeout=60) as client:
+            yield ElasticsearchIndex(client, prefix)
+        async with AsyncElasticsearch([url], request_timeout=60) as client:
             await client.indices.delete(index=list(await client.indices.get(index=f"{prefix}-generation-*")))
 
 

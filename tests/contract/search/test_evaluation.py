@@ -19,7 +19,10 @@ DOCUMENTS = (
 )
 
 
-async def test_all_modes_rank_what_answers_the_question_first(settings: Settings) -> None:
+async def test_all_modes_rank_what_answers_the_question_first(
+    settings: Settings, vocabulary_cache: Path
+) -> None:
+    settings.models_path.symlink_to(vocabulary_cache)
     queries = {"1": "which antibiotic was given for lung infection", "2": "heart attack", "3": "unjudged"}
     collection = Collection(DOCUMENTS, queries, {"1": {"lung": 1.0}, "2": {"heart": 2.0}})
     before = set(Path(tempfile.gettempdir()).glob("medsearch-evaluation-*"))
