@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from config.settings import ModelSettings
-from models.encoders import Encoder, ModelUnavailable, encoder_identity, locate
+from models.encoders import Encoder, ModelUnavailable, Pooling, encoder_identity, locate, verify
+from models.folders import TOKENIZER
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["Embedder", "ModelUnavailable", "TransformerEmbedder", "encoder_identity", "load_embedder"]
 
 Vectors = npt.NDArray[np.float32]
-_LONGEST = 512
 
 
 class Embedder(Protocol):
@@ -37,9 +37,11 @@ class Embedder(Protocol):
 
 
 class TransformerEmbedder:
-    """A transformers encoder with mean pooling over its tokens."""
+    """A transformers encoder with pooling over its tokens; `prompt` is put before each text."""
 
-    def __init__(self, encoder: Encoder, *, device: str, threads: int, batch: int, max_tokens: int) -> None:
+    def __init__(
+        self, encoder: Encoder, *, device: str, threads: int, batch: int, max_tokens: int, prompt: str = ""
+    ) -> None:
         import torch
         from tokenizers import Tokenizer
         from transformers import AutoModel
@@ -49,18 +51,28 @@ class TransformerEmbedder:
         torch.set_num_threads(threads)
         self.name = encoder.name
         self.dimension = encoder.dimension
+        self._pooling = encoder.pooling
+        self._prompt = prompt
         self._device = torch_device(device)
         self._dtype = _dtype(self._device)
         self._batch = batch
-        self._tokenizer = Tokenizer.from_file(str(encoder.folder / "tokenizer.json"))
+        self._tokenizer = Tokenizer.from_file(str(encoder.folder / TOKENIZER))
         self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(min(max_tokens, _LONGEST))
+        self._tokenizer.no_truncation()
+        longest = max_tokens + len(self._tokenizer.encode(prompt, add_special_tokens=False).ids)
+        if longest > encoder.longest:
+            raise ModelUnavailable(
+                f"models.passage_tokens is {max_tokens}, but {encoder.name} reads at most"
+                f" {encoder.longest - longest + max_tokens}: lower it."
+            )
+        self._tokenizer.enable_truncation(longest)
         model = AutoModel.from_pretrained(encoder.folder, local_files_only=True, dtype=self._dtype)
         self._model: Any = model.to(self._device).eval()
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Vectors in the order of `texts`; batches are formed by length, so that little is padding."""
-        encoded = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
+        prompted = [self._prompt + text for text in texts]
+        encoded = [encoding.ids for encoding in self._tokenizer.encode_batch(prompted)]
         vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
         for indexes in _batches([len(ids) for ids in encoded], self._batch):
             vectors[indexes] = self._forward([encoded[index] for index in indexes])
@@ -70,7 +82,8 @@ class TransformerEmbedder:
         import torch
 
         longest = max(map(len, encoded))
-        ids = torch.zeros(len(encoded), longest, dtype=torch.long)
+        padding = self._model.config.pad_token_id or 0
+        ids = torch.full((len(encoded), longest), padding, dtype=torch.long)
         mask = torch.zeros(len(encoded), longest, dtype=torch.long)
         for row, own in enumerate(encoded):
             ids[row, : len(own)] = torch.tensor(own)
@@ -78,24 +91,32 @@ class TransformerEmbedder:
         ids, mask = ids.to(self._device), mask.to(self._device)
         with torch.inference_mode():
             hidden = self._model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
-            weights = mask.unsqueeze(-1).float()
-            pooled = (hidden * weights).sum(1) / weights.sum(1)
+            if self._pooling is Pooling.FIRST:
+                pooled = hidden[:, 0]
+            else:
+                weights = mask.unsqueeze(-1).float()
+                pooled = (hidden * weights).sum(1) / weights.sum(1)
             vectors: Vectors = torch.nn.functional.normalize(pooled, dim=1).cpu().numpy()
         return vectors
 
 
-def load_embedder(settings: ModelSettings, *, threads: int | None = None) -> TransformerEmbedder:
+def load_embedder(
+    settings: ModelSettings, *, threads: int | None = None, queries: bool = False
+) -> TransformerEmbedder:
     """The encoder of the settings, ready; `threads` overrides the worker's number (query encoder).
 
-    Raises `ModelUnavailable` when the model is not on this machine. Shipped models and folders never touch
-    the network.
+    `queries` puts the model's prompt for queries before each text, not that for passages. Raises
+    `ModelUnavailable` when the model is not on this machine, or not as it was. Shipped models and folders never
+    touch the network.
     """
+    encoder = verify(locate(settings.encoder))
     return TransformerEmbedder(
-        locate(settings.encoder),
+        encoder,
         device=settings.device,
         threads=threads or settings.threads,
         batch=settings.embed_batch,
         max_tokens=settings.passage_tokens,
+        prompt=encoder.query_prompt if queries else encoder.passage_prompt,
     )
 
 
