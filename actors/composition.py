@@ -130,7 +130,6 @@ def stage_worker(
         parser,
         lambda: load_annotator(settings.models, cache_dir=settings.models_path),
         lambda: load_embedder(settings.models),
-        at_once=settings.models.embed_batch,
     )
     worker = StageWorker(
         name,

@@ -24,7 +24,15 @@ from models.folders import (
     whole,
 )
 
-__all__ = ["Encoder", "ModelUnavailable", "Pooling", "encoder_identity", "locate", "verify"]
+__all__ = [
+    "Encoder",
+    "ModelUnavailable",
+    "Pooling",
+    "encoder_identity",
+    "locate",
+    "readable_tokens",
+    "verify",
+]
 
 _MODULES, _POOLING = "modules.json", "1_Pooling/config.json"
 _PROMPTS = "config_sentence_transformers.json"
@@ -113,22 +121,28 @@ def verify(encoder: Encoder) -> Encoder:
     return encoder
 
 
+def readable_tokens(config: Mapping[str, Any], folder: Path) -> int:
+    """Tokens that a model can read, special ones among them. Raises `ModelUnavailable`."""
+    try:
+        positions = int(config.get("max_position_embeddings", 512))
+    except (TypeError, ValueError) as error:
+        raise ModelUnavailable(f"The model in {folder} has no readable config.json.") from error
+    return positions - 2 if config.get("model_type") in _POSITIONS_FROM_TWO else positions
+
+
 def _described(name: str, folder: Path, sums: Mapping[str, str]) -> Encoder:
     config = read_config(folder)
     try:
         dimension = int(config["hidden_size"])
-        positions = int(config.get("max_position_embeddings", 512))
     except (KeyError, TypeError, ValueError) as error:
         raise ModelUnavailable(f"The model in {folder} has no readable config.json.") from error
-    if config.get("model_type") in _POSITIONS_FROM_TWO:
-        positions -= 2
     prompts = _optional(folder / _PROMPTS).get("prompts") or {}
     return Encoder(
         name,
         folder,
         dimension,
         _pooling(folder),
-        positions,
+        readable_tokens(config, folder),
         _first(prompts, ("passage", "document")),
         _first(prompts, ("query",)),
         sums,
