@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from config.settings import ModelSettings, NumberType
 from models.encoders import Encoder, ModelUnavailable, Pooling, encoder_identity, locate, verify
-from models.folders import TOKENIZER
+from models.folders import TOKENIZER, read_tokenizer
 
 __all__ = ["Embedder", "ModelUnavailable", "TransformerEmbedder", "encoder_identity", "load_embedder"]
 
@@ -58,12 +58,9 @@ class TransformerEmbedder:
         prompt: str = "",
     ) -> None:
         import torch
-        from tokenizers import Tokenizer
-        from transformers.utils import logging
 
         from models.runtime import choose_runtime
 
-        logging.disable_progress_bar()
         torch.set_num_threads(threads)
         self.name = encoder.name
         self.dimension = encoder.dimension
@@ -72,9 +69,7 @@ class TransformerEmbedder:
         self._pooling = encoder.pooling
         self._longest = encoder.longest
         self._prompt = prompt
-        self._tokenizer = Tokenizer.from_file(str(encoder.folder / TOKENIZER))
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
+        self._tokenizer = read_tokenizer(encoder.folder / TOKENIZER)
         longest = max_tokens + len(self._tokenizer.encode(prompt, add_special_tokens=False).ids)
         if longest > encoder.longest:
             raise ModelUnavailable(
@@ -92,10 +87,9 @@ class TransformerEmbedder:
             self._model = self._read(encoder.folder)
 
     def _read(self, folder: Path) -> Any:
-        from transformers import AutoModel
+        from models.pretrained import read_pretrained
 
-        model = AutoModel.from_pretrained(folder, local_files_only=True, dtype=self.runtime.dtype)
-        return model.to(self.runtime.device).eval()
+        return read_pretrained("AutoModel", folder, self.runtime.dtype).to(self.runtime.device)
 
     def _disagreement(self) -> float | None:
         """Go over to int8; the mean cosine to the vectors of before when it is too low."""

@@ -96,6 +96,19 @@ def read_json(file: Path) -> Any:
         raise ModelUnavailable(f"{file} cannot be read: copy the model again.") from error
 
 
+def read_tokenizer(file: Path) -> Any:
+    """The `tokenizers.Tokenizer` of a file, neither padding nor cutting. Raises `ModelUnavailable`."""
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception as error:  # the library raises nothing more special
+        raise ModelUnavailable(f"{file} is no tokenizer: copy the model again.") from error
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
 def read_config(folder: Path) -> dict[str, Any]:
     """The `config.json` of a folder. Raises `ModelUnavailable`."""
     config = read_json(folder / CONFIG)

@@ -97,7 +97,8 @@ def processor_flags(facts: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
 
 def has_int8() -> bool:
     """Whether torch multiplies int8 matrices on this kind of processor."""
-    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.onednn, "qlinear_pointwise")
+    there: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return there and hasattr(torch.ops.onednn, "qlinear_pointwise")
 
 
 def _of_processor(flags: frozenset[str]) -> NumberType:

@@ -10,6 +10,7 @@ import torch
 
 from domain.text import MentionType
 from models.folders import TOKENIZER
+from models.pretrained import read_pretrained
 from models.recognition.classifiers import Classifier
 from models.recognition.finder import BATCH, find_spans
 from models.recognition.labels import spans_of_labels
@@ -27,21 +28,15 @@ class ClassifierFinder:
     def __init__(
         self, classifier: Classifier, *, device: torch.device, threads: int, batch: int = BATCH
     ) -> None:
-        from transformers import AutoModelForTokenClassification
-        from transformers.utils import logging
-
-        logging.disable_progress_bar()
         torch.set_num_threads(threads)
         self._splitter = WordSplitter(classifier.folder / TOKENIZER)
         self._labels = classifier.labels
         self._pieces = min(classifier.longest - 2, LONGEST)
         self._device = device
         self._batch = batch
-        model = AutoModelForTokenClassification.from_pretrained(
-            classifier.folder, local_files_only=True, dtype=torch.float32
-        )
+        model = read_pretrained("AutoModelForTokenClassification", classifier.folder, torch.float32)
         self._padding = model.config.pad_token_id or 0
-        self._model: Any = model.to(device).eval()
+        self._model: Any = model.to(device)
 
     def find(self, text: str) -> list[tuple[int, int, MentionType]]:
         """(start, end, type) in order, not overlapping; half-open code points of `text`."""

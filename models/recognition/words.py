@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Tokenizer
 
-from models.encoders import ModelUnavailable
+from models.folders import ModelUnavailable, read_tokenizer
 
 _BLOCK = 50_000
 _END = re.compile(r"\s\S*\Z")
@@ -34,9 +33,7 @@ class WordSplitter:
     """Words of a BERT-like tokenizer: as a rule runs between blanks, punctuation apart."""
 
     def __init__(self, tokenizer: Path) -> None:
-        self._tokenizer = Tokenizer.from_file(str(tokenizer))
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
+        self._tokenizer = read_tokenizer(tokenizer)
         try:
             self.opening, self.closing = self._tokenizer.encode("").ids
         except ValueError as error:

