@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+import psutil
+import structlog
+
 from actors.audit_sealer import AuditSealer
 from actors.event_pump import EventPump
 from actors.glass_closer import GlassCloser
@@ -64,6 +67,8 @@ SENDERS: tuple[Service, ...] = ("auth", "document", "processing", "search")
 
 ORPHAN_SECONDS = 120.0
 """How long a worker goes on without a supervisor: longer than a killed one needs to come back."""
+
+log = structlog.get_logger(__name__)
 
 Closing = Callable[[], Awaitable[None]]
 
@@ -130,7 +135,6 @@ def stage_worker(
         parser,
         lambda: load_annotator(settings.models, cache_dir=settings.models_path),
         lambda: load_embedder(settings.models),
-        at_once=settings.models.embed_batch,
     )
     worker = StageWorker(
         name,
@@ -151,6 +155,7 @@ def stage_worker(
             if settings.production:
                 await say_when_not_isolated()
         await runner.load(stages)
+        _tell_loaded(pool)
         await worker.run()
         await workers.move(name, WorkerState.STOPPED)
 
@@ -294,6 +299,13 @@ def pool_supervisor(
         await lead(office, supervisor.run, standby_seconds=rules.poll_seconds)
 
     return Running(work, [db.close])
+
+
+def _tell_loaded(pool: str) -> None:
+    """What the models of a worker take, and the GPUs that Ray lets it see."""
+    resident = psutil.Process().memory_info().rss
+    gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "all")
+    log.info("models_loaded", pool=pool, resident_bytes=resident, gpus=gpus)
 
 
 def _single(settings: Settings, secrets: SecretStore) -> Postgres:

@@ -54,6 +54,11 @@ class Embedder(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def batch(self) -> int:
+        """How many of them it embeds at once."""
+        ...
+
     def embed(self, texts: list[str]) -> Vectors: ...
 
 
@@ -66,7 +71,7 @@ class StageResult:
 
 
 class Stages:
-    """Runs the stage that a lease names; `at_once` passages are embedded without a pause."""
+    """Runs the stage that a lease names; the passages of one batch are embedded without a pause."""
 
     def __init__(
         self,
@@ -74,14 +79,11 @@ class Stages:
         parser: Parser,
         load_annotator: Callable[[], Annotator],
         load_embedder: Callable[[], Embedder],
-        *,
-        at_once: int,
     ) -> None:
         self._blobs = blobs
         self._parser = parser
         self._annotator = functools.cache(load_annotator)
         self._embedder = functools.cache(load_embedder)
-        self._at_once = at_once
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="models")
 
     async def load(self, stages: Iterable[Stage]) -> None:
@@ -137,9 +139,9 @@ class Stages:
         order = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
         parts = [
             await self._in_thread(
-                embedder.embed, [texts[index] for index in order[start : start + self._at_once]]
+                embedder.embed, [texts[index] for index in order[start : start + embedder.batch]]
             )
-            for start in range(0, max(len(texts), 1), self._at_once)
+            for start in range(0, max(len(texts), 1), embedder.batch)
         ]
         return await self._in_thread(
             embedded, content, np.concatenate(parts)[np.argsort(order)], embedder.name

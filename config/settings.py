@@ -192,20 +192,41 @@ class EventSettings(Section):
     )
 
 
+class NumberType(StrEnum):
+    """What a model computes in; `auto` is found out where it is loaded."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+    INT8 = "int8"
+
+
 class ModelSettings(Section):
     """Models of the annotate and embed stages and of query embedding."""
 
     encoder: str = Field(
         "minilm-l6", description="Embedding model: a shipped name, a local folder, or a hub id."
     )
-    recognizer: Literal["dictionary", "clinical"] = Field(
+    recognizer: str = Field(
         "dictionary",
-        description="What finds mentions: names of the vocabulary (dictionary), or the network once it is trained (clinical).",
+        description="What finds mentions: names of the vocabulary (dictionary), the network once it is trained (clinical), or a token classifier: a local folder, or a hub id.",
+    )
+    recognizer_labels: dict[str, str] = Field(
+        default_factory=dict,
+        description="What the labels of such a token classifier are: problem, sign, drug, procedure, test, anatomy, or none.",
     )
     device: str = Field("auto", description="cpu, cuda, cuda:N, or auto.")
+    query_device: str = Field("auto", description="The same for the query encoder.")
+    number_type: NumberType = Field(
+        NumberType.AUTO,
+        description="What the embedding model computes in: float32, bfloat16, float16, int8, or auto (by device and processor).",
+    )
     threads: int = Field(1, ge=1, description="Threads of one worker's models.")
     query_threads: int = Field(1, ge=1, description="Threads of the query encoder.")
-    embed_batch: int = Field(32, ge=1, description="Passages embedded at once.")
+    embed_batch: int | None = Field(
+        None, ge=1, description="Passages embedded at once. Default: 32 on a CPU, 128 on a GPU."
+    )
     passage_tokens: int = Field(256, ge=32, le=512, description="Most model tokens of a passage.")
     passage_overlap: int = Field(32, ge=0, description="Tokens shared by neighbouring passages.")
 

@@ -6,22 +6,24 @@ torch is imported where a model is loaded, so that processes without models stay
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from config.settings import ModelSettings
-from models.encoders import Encoder, ModelUnavailable, encoder_identity, locate
-
-if TYPE_CHECKING:
-    import torch
+from config.settings import ModelSettings, NumberType
+from models.encoders import Encoder, ModelUnavailable, Pooling, encoder_identity, locate, verify
+from models.folders import TOKENIZER, read_tokenizer
 
 __all__ = ["Embedder", "ModelUnavailable", "TransformerEmbedder", "encoder_identity", "load_embedder"]
 
 Vectors = npt.NDArray[np.float32]
-_LONGEST = 512
+
+LEAST_AGREEMENT = 0.98
+"""Mean cosine to the vectors of float32 below which int8 is not used for a model."""
 
 
 class Embedder(Protocol):
@@ -30,6 +32,8 @@ class Embedder(Protocol):
     name: str
     """`name@version`, e.g. `minilm-l6@1`."""
     dimension: int
+    batch: int
+    """How many texts it takes at once."""
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """(n, dimension) float32, rows L2-normalised, in the order of `texts`."""
@@ -37,98 +41,122 @@ class Embedder(Protocol):
 
 
 class TransformerEmbedder:
-    """A transformers encoder with mean pooling over its tokens."""
+    """A transformers encoder with pooling over its tokens; `prompt` is put before each text.
 
-    def __init__(self, encoder: Encoder, *, device: str, threads: int, batch: int, max_tokens: int) -> None:
+    `batch` is how many texts it takes at once, by default what the device is good at.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        device: str,
+        threads: int,
+        max_tokens: int,
+        batch: int | None = None,
+        numbers: NumberType = NumberType.AUTO,
+        prompt: str = "",
+    ) -> None:
         import torch
-        from tokenizers import Tokenizer
-        from transformers import AutoModel
-        from transformers.utils import logging
 
-        logging.disable_progress_bar()
+        from models.runtime import choose_runtime
+
         torch.set_num_threads(threads)
         self.name = encoder.name
         self.dimension = encoder.dimension
-        self._device = torch_device(device)
-        self._dtype = _dtype(self._device)
-        self._batch = batch
-        self._tokenizer = Tokenizer.from_file(str(encoder.folder / "tokenizer.json"))
-        self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(min(max_tokens, _LONGEST))
-        model = AutoModel.from_pretrained(encoder.folder, local_files_only=True, dtype=self._dtype)
-        self._model: Any = model.to(self._device).eval()
+        self.runtime = choose_runtime(device, numbers)
+        self.batch = batch or self.runtime.batch
+        self._pooling = encoder.pooling
+        self._longest = encoder.longest
+        self._prompt = prompt
+        self._tokenizer = read_tokenizer(encoder.folder / TOKENIZER)
+        longest = max_tokens + len(self._tokenizer.encode(prompt, add_special_tokens=False).ids)
+        if longest > encoder.longest:
+            raise ModelUnavailable(
+                f"models.passage_tokens is {max_tokens}, but {encoder.name} reads at most"
+                f" {encoder.longest - longest + max_tokens}: lower it."
+            )
+        self._tokenizer.enable_truncation(longest)
+        self._model = self._read(encoder.folder)
+        if self.runtime.numbers is NumberType.INT8 and (off := self._disagreement()) is not None:
+            if numbers is NumberType.INT8:
+                raise ModelUnavailable(
+                    f"models.number_type is int8, but {self.name} gives other vectors then (mean cosine {off:.3f})."
+                )
+            self.runtime = replace(self.runtime, numbers=NumberType.FLOAT32)
+            self._model = self._read(encoder.folder)
+
+    def _read(self, folder: Path) -> Any:
+        from models.pretrained import read_pretrained
+
+        return read_pretrained("AutoModel", folder, self.runtime.dtype).to(self.runtime.device)
+
+    def _disagreement(self) -> float | None:
+        """Go over to int8; the mean cosine to the vectors of before when it is too low."""
+        from models.int8 import CALIBRATION, quantise
+
+        exact = self._embed(CALIBRATION)
+        quantise(self._model, lambda: self._embed(CALIBRATION))
+        agreement = float((self._embed(CALIBRATION) * exact).sum(axis=1).mean())
+        return None if agreement >= LEAST_AGREEMENT else agreement
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Vectors in the order of `texts`; batches are formed by length, so that little is padding."""
+        return self._embed([self._prompt + text for text in texts])
+
+    def _embed(self, texts: Sequence[str]) -> Vectors:
+        """The same without the prompt: what is made of a model may not depend on what it is used for."""
         encoded = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
         vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
-        for indexes in _batches([len(ids) for ids in encoded], self._batch):
-            vectors[indexes] = self._forward([encoded[index] for index in indexes])
+        unit = self.runtime.padding
+        lengths = [min(-(-len(ids) // unit) * unit, self._longest) for ids in encoded]
+        for indexes in _batches(lengths, self.batch, alike=self.runtime.padding > 1):
+            rows = [encoded[index] for index in indexes]
+            vectors[indexes] = self._forward(rows, lengths[indexes[0]])
         return vectors
 
-    def _forward(self, encoded: list[list[int]]) -> Vectors:
+    def _forward(self, encoded: list[list[int]], longest: int) -> Vectors:
         import torch
 
-        longest = max(map(len, encoded))
-        ids = torch.zeros(len(encoded), longest, dtype=torch.long)
+        padding = self._model.config.pad_token_id or 0
+        ids = torch.full((len(encoded), longest), padding, dtype=torch.long)
         mask = torch.zeros(len(encoded), longest, dtype=torch.long)
         for row, own in enumerate(encoded):
             ids[row, : len(own)] = torch.tensor(own)
             mask[row, : len(own)] = 1
-        ids, mask = ids.to(self._device), mask.to(self._device)
+        ids, mask = ids.to(self.runtime.device), mask.to(self.runtime.device)
         with torch.inference_mode():
             hidden = self._model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
-            weights = mask.unsqueeze(-1).float()
-            pooled = (hidden * weights).sum(1) / weights.sum(1)
+            if self._pooling is Pooling.FIRST:
+                pooled = hidden[:, 0]
+            else:
+                weights = mask.unsqueeze(-1).float()
+                pooled = (hidden * weights).sum(1) / weights.sum(1)
             vectors: Vectors = torch.nn.functional.normalize(pooled, dim=1).cpu().numpy()
         return vectors
 
 
-def load_embedder(settings: ModelSettings, *, threads: int | None = None) -> TransformerEmbedder:
-    """The encoder of the settings, ready; `threads` overrides the worker's number (query encoder).
+def load_embedder(settings: ModelSettings, *, queries: bool = False) -> TransformerEmbedder:
+    """The encoder of the settings, ready, for passages or for `queries`, which have their own device and threads.
 
-    Raises `ModelUnavailable` when the model is not on this machine. Shipped models and folders never touch
-    the network.
+    Raises `ModelUnavailable` when the model is not on this machine, or not as it was. Shipped models and folders
+    never touch the network.
     """
+    encoder = verify(locate(settings.encoder))
     return TransformerEmbedder(
-        locate(settings.encoder),
-        device=settings.device,
-        threads=threads or settings.threads,
+        encoder,
+        device=settings.query_device if queries else settings.device,
+        threads=settings.query_threads if queries else settings.threads,
         batch=settings.embed_batch,
         max_tokens=settings.passage_tokens,
+        numbers=settings.number_type,
+        prompt=encoder.query_prompt if queries else encoder.passage_prompt,
     )
 
 
-def _batches(lengths: list[int], size: int) -> Iterator[list[int]]:
-    """Indexes in groups of similar length, the longest first, so that a lack of memory shows at once."""
+def _batches(lengths: list[int], size: int, *, alike: bool = False) -> Iterator[list[int]]:
+    """Indexes in groups of similar length, or of the same; the longest first, so that a lack of memory shows at once."""
     order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
-    for start in range(0, len(order), size):
-        yield order[start : start + size]
-
-
-def torch_device(wanted: str) -> torch.device:
-    import torch
-
-    if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if wanted.startswith("cuda") and not torch.cuda.is_available():
-        raise ModelUnavailable(f"models.device is {wanted}, but no CUDA device was found.")
-    return torch.device(wanted)
-
-
-def _dtype(device: torch.device) -> torch.dtype:
-    """Half precision on a GPU; bfloat16 on a CPU that computes in it, which is slow on all others."""
-    import torch
-
-    if device.type == "cuda":
-        return torch.float16
-    return torch.bfloat16 if cpu_computes_bfloat16() else torch.float32
-
-
-def cpu_computes_bfloat16(facts: Path = Path("/proc/cpuinfo")) -> bool:
-    try:
-        return any(
-            line.startswith("flags") and " avx512_bf16" in line for line in facts.read_text().splitlines()
-        )
-    except OSError:
-        return False
+    for _, same in groupby(order, key=lambda index: lengths[index] if alike else 0):
+        while group := list(islice(same, size)):
+            yield group

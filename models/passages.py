@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from domain.text import Page, Passage, Section, Span, by_page
+from models.folders import read_tokenizer
 from models.sentences import split_sentences
 
 _SPECIAL_TOKENS = 2
@@ -39,11 +40,7 @@ class WordPieceTokenizer:
     """The tokenizer of a `tokenizer.json`, without loading the model."""
 
     def __init__(self, path: Path) -> None:
-        from tokenizers import Tokenizer as Loaded
-
-        self._tokenizer = Loaded.from_file(str(path))
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
+        self._tokenizer = read_tokenizer(path)
 
     def ends(self, text: str) -> list[int]:
         encoding = self._tokenizer.encode(text, add_special_tokens=False)

@@ -62,7 +62,7 @@ async def rank_collection(
     names = VocabularyNames(ensure_vocabulary(settings.models_path))
     async with _empty_index(settings, embedder) as index:
         await _fill(index, collection, annotator, embedder, progress)
-        asking = Asking(settings, index, embedder, names)
+        asking = Asking(settings, index, load_embedder(settings.models, queries=True), names)
         ranked: dict[Mode, dict[str, list[str]]] = {}
         for mode in modes:
             task = progress.add_task(f"Asking, {mode}", total=len(collection.grades))

@@ -27,6 +27,8 @@ from config.production import production_problems
 from config.secrets import SecretStore
 from config.settings import ModelSettings, Settings
 from domain.errors import MedsearchError
+from models.encoders import locate, verify
+from models.recognition.loading import check_recogniser
 
 if TYPE_CHECKING:
     from cluster.platform.supervisor import Supervisor
@@ -111,11 +113,12 @@ def check_production(settings: Settings, secrets: SecretStore) -> None:
 
 
 def check_models(models: ModelSettings) -> None:
-    """Raises `ModelUnavailable` for a recogniser whose weights are not here: without it no document is read."""
-    if models.recognizer == "clinical":
-        from models.recognition import clinical
+    """Raises `ModelUnavailable` for models that are not here or not whole: without them no document is read.
 
-        clinical.read_card(clinical.WEIGHTS)
+    A model of the hub that this machine does not have yet is fetched.
+    """
+    verify(locate(models.encoder))
+    check_recogniser(models)
 
 
 def detach(settings: Settings, notify: Notify, file: Path = CONFIG) -> None:

@@ -26,7 +26,7 @@ class QueryEncoder:
     @classmethod
     def of(cls, settings: ModelSettings) -> QueryEncoder:
         """The encoder of the settings, loaded, with `query_threads` threads; raises `ModelUnavailable`."""
-        return cls(load_embedder(settings, threads=settings.query_threads))
+        return cls(load_embedder(settings, queries=True))
 
     @property
     def name(self) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from config.settings import ModelSettings
 from domain.text import Concept, Mention, MentionType, Page
-from models.encoders import ModelUnavailable, locate
+from models.encoders import ModelUnavailable, locate, verify
 from models.recognition.dictionary import DictionaryRecogniser
 from models.terminology import Vocabulary
 
@@ -75,7 +75,7 @@ def load_clinical(
     from models.recognition.finder import load_finder
 
     card = read_card(folder)
-    encoder = locate(card["encoder"].partition("@")[0])
+    encoder = verify(locate(card["encoder"].partition("@")[0]))
     if encoder.name != card["encoder"]:
         raise ModelUnavailable(
             f"The recogniser was trained on {card['encoder']}, but {encoder.name} is here."

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from domain.text import MentionType
 from models.encoders import ModelUnavailable
 from models.recognition.network import RecogniserNetwork, load_encoder
 from models.recognition.tags import WordSpan, spans_of
-from models.recognition.windows import Encoded, TextEncoder, Window, cut
-from models.recognition.words import WordSplitter
+from models.recognition.windows import MARGIN, PIECES, Encoded, TextEncoder, Window, cut
+from models.recognition.words import Words, WordSplitter
 from models.terminology import Vocabulary
 
 BATCH = 8
@@ -23,6 +24,9 @@ BATCH = 8
 
 GROUP = 64
 """Windows sorted by length at a time: what a document of any length holds in memory."""
+
+
+Judge = Callable[[Sequence[Window]], Iterable[Iterable[WordSpan]]]
 
 
 class SpanFinder:
@@ -47,28 +51,39 @@ class SpanFinder:
 
     def spans(self, encoded: Encoded) -> list[WordSpan]:
         """The same in words."""
-        windows = cut(encoded.words)
-        found: list[WordSpan] = []
-        while group := list(islice(windows, GROUP)):
-            found += self._judged(encoded, group)
-        return list(_disjoint(sorted(found, key=lambda span: (span[0], -span[1]))))
+        return find_spans(encoded.words, partial(self._judge, encoded), batch=self._batch)
 
-    def _judged(self, encoded: Encoded, windows: Sequence[Window]) -> Iterator[WordSpan]:
-        by_length = sorted(windows, key=lambda window: window.start - window.end)
-        for start in range(0, len(by_length), self._batch):
-            some = by_length[start : start + self._batch]
-            batch = self._encoder.batch([(encoded, window.start, window.end) for window in some])
-            for window, tags in zip(some, self._network.tags(batch.to(self._device)), strict=True):
-                for first, behind, kind in spans_of(tags):
+    def _judge(self, encoded: Encoded, windows: Sequence[Window]) -> Iterator[Iterator[WordSpan]]:
+        batch = self._encoder.batch([(encoded, window.start, window.end) for window in windows])
+        return map(spans_of, self._network.tags(batch.to(self._device)))
+
+
+def find_spans(
+    words: Words, judge: Judge, *, batch: int, pieces: int = PIECES, margin: int = MARGIN
+) -> list[WordSpan]:
+    """The spans in words, in order, not overlapping, of a text that is read in windows.
+
+    `judge` says what is in each of at most `batch` windows, counted from the window's first word; of like length,
+    so that little is padding.
+    """
+    windows = cut(words, pieces=pieces, margin=margin)
+    found: list[WordSpan] = []
+    while group := list(islice(windows, GROUP)):
+        by_length = sorted(group, key=lambda window: window.start - window.end)
+        for start in range(0, len(by_length), batch):
+            some = by_length[start : start + batch]
+            for window, spans in zip(some, judge(some), strict=True):
+                for first, behind, kind in spans:
                     if window.core_start <= first + window.start < window.core_end:
-                        yield first + window.start, behind + window.start, kind
+                        found.append((first + window.start, behind + window.start, kind))
+    return list(_disjoint(sorted(found, key=lambda span: (span[0], -span[1]))))
 
 
 def load_finder(
     encoder: Path, weights: Path, vocabulary: Vocabulary, *, device: str, threads: int
 ) -> SpanFinder:
     """The network of an encoder's folder with the trained weights. Raises `ModelUnavailable`."""
-    from models.embedding import torch_device
+    from models.runtime import torch_device
 
     torch.set_num_threads(threads)
     network = RecogniserNetwork(load_encoder(encoder))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from config.settings import ModelSettings
-from models.recognition import Recogniser
+from models.recognition import Recogniser, clinical
+from models.recognition.classifiers import locate_classifier
 from models.recognition.dictionary import DictionaryRecogniser
 from models.terminology import ensure_vocabulary
 
@@ -15,6 +16,24 @@ def load_recogniser(settings: ModelSettings, *, cache_dir: Path | None = None) -
     vocabulary = ensure_vocabulary(cache_dir)
     if settings.recognizer == "dictionary":
         return DictionaryRecogniser(vocabulary)
-    from models.recognition.clinical import load_clinical
+    if settings.recognizer == "clinical":
+        return clinical.load_clinical(settings, vocabulary)
+    from models.recognition.token_classification import ClassifierFinder
+    from models.runtime import torch_device
 
-    return load_clinical(settings, vocabulary)
+    classifier = locate_classifier(settings)
+    finder = ClassifierFinder(classifier, device=torch_device(settings.device), threads=settings.threads)
+    return clinical.ClinicalRecogniser(finder, vocabulary, name=classifier.name)
+
+
+def check_recogniser(settings: ModelSettings) -> tuple[str, Path | None]:
+    """(`name@version`, folder of the weights, if any) of the recogniser in the settings, without loading it.
+
+    Raises `ModelUnavailable` when it is absent or altered, or its labels are not known.
+    """
+    if settings.recognizer == "dictionary":
+        return "dictionary", None
+    if settings.recognizer == "clinical":
+        return str(clinical.read_card(clinical.WEIGHTS)["name"]), clinical.WEIGHTS
+    classifier = locate_classifier(settings)
+    return classifier.name, classifier.folder

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Tokenizer
 
-from models.encoders import ModelUnavailable
+from models.folders import ModelUnavailable, read_tokenizer
 
 _BLOCK = 50_000
 _END = re.compile(r"\s\S*\Z")
@@ -31,13 +30,17 @@ class Words:
 
 
 class WordSplitter:
-    """Words of a BERT tokenizer: runs between blanks, punctuation apart."""
+    """Words of a BERT-like tokenizer: as a rule runs between blanks, punctuation apart."""
 
     def __init__(self, tokenizer: Path) -> None:
-        self._tokenizer = Tokenizer.from_file(str(tokenizer))
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
-        self.opening, self.closing = self._special("[CLS]"), self._special("[SEP]")
+        self._tokenizer = read_tokenizer(tokenizer)
+        try:
+            self.opening, self.closing = self._tokenizer.encode("").ids
+        except ValueError as error:
+            raise ModelUnavailable(
+                f"The tokenizer {tokenizer} does not put one token before a text and one behind it: it is not that"
+                " of a BERT-like encoder."
+            ) from error
 
     def split(self, text: str) -> Words:
         """The words in order; a text without any gives none. Memory: 16 bytes a piece, whatever the length."""
@@ -48,12 +51,6 @@ class WordSplitter:
         )
         edges = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
         return Words(starts, ends, pieces, edges)
-
-    def _special(self, token: str) -> int:
-        number = self._tokenizer.token_to_id(token)
-        if number is None:
-            raise ModelUnavailable(f"The tokenizer has no {token}: it is not that of a BERT-like encoder.")
-        return number
 
     def _block(self, text: str, offset: int) -> tuple[npt.NDArray[np.int32], ...]:
         encoding = self._tokenizer.encode(text, add_special_tokens=False)

