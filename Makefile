@@ -21,7 +21,7 @@ export PYTHONPYCACHEPREFIX ?= $(abspath $(VENV))/bytecode
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run down test test-unit mutants check format bench-assertion bench-audit bench-auth bench-bulk bench-spine train-recogniser train-scopes docs readme lock clean
+.PHONY: help run down test test-unit mutants check format bench-assertion bench-linking bench-audit bench-auth bench-bulk bench-spine train-linking train-recogniser train-scopes docs readme lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,12 @@ bench-bulk: $(VENV)/.installed-dev ## Kill a bulk load half way, submit it again
 
 bench-assertion: $(VENV)/.installed-dev ## Assertion beside negspacy and medspaCy, the same mentions (six minutes)
 	$(BIN)/python -m benchmarks.models_assertion
+
+bench-linking: $(VENV)/.installed-dev ## Link synonyms that were held out of the terminologies; speed and memory (four minutes)
+	$(BIN)/python -m benchmarks.models_linking
+
+train-linking: $(VENV)/.installed ## Train the vectors of names anew and fit the scores, from the packaged terminologies (ten minutes)
+	$(BIN)/python -m models.training.linking
 
 train-scopes: $(VENV)/.installed-dev ## Train the scopes of negation and speculation anew, from BioScope (a minute)
 	$(BIN)/python -m models.training.scopes $(DATA)/negation/bioscope_abstracts_papers.jsonl.gz

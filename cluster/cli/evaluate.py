@@ -15,6 +15,7 @@ from rich.progress import Progress
 
 from cluster.cli.platform import readable_errors
 from cluster.evaluation.assertion import assertion
+from cluster.evaluation.linking import linking
 from cluster.evaluation.reports import AsJson, Errors, write_errors
 from config.loading import load_settings
 from deployments.search.schemas import Mode
@@ -38,6 +39,7 @@ def evaluate() -> None:
 
 
 app.command()(assertion)
+app.command()(linking)
 
 
 @app.command()

@@ -7,9 +7,6 @@ judged. A text with tabs, quotes or line breaks may be quoted as in CSV.
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,11 +14,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from domain.errors import Invalid
 from domain.text import Assertion, Certainty, Experiencer, Mention, MentionType, Page, Polarity, Temporality
 from models.assertion import AssertionModel
-from models.evaluation.corpora import DAMAGED
 from models.evaluation.scores import Counts
+from models.evaluation.tables import parse_table, read_table
 from models.sections import find_sections
 
 AXES: dict[str, type[StrEnum]] = {
@@ -31,8 +27,6 @@ AXES: dict[str, type[StrEnum]] = {
     "experiencer": Experiencer,
 }
 COLUMNS = ("text", "start", "end", *AXES)
-SHOWN_FAULTS = 10
-_QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,42 +71,12 @@ class AssertionScores:
 
 def read_judged(path: Path) -> list[Judged]:
     """The rows of a TSV file (gzip or not). Raises `Invalid`, which names the lines that are wrong."""
-    try:
-        content = path.read_bytes()
-        if path.suffix == ".gz":
-            content = gzip.decompress(content)
-        text = content.decode("utf-8-sig")
-    except DAMAGED as error:
-        raise Invalid(f"{path} cannot be read: {error}.") from error
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise Invalid(f"{path} line {line}: not UTF-8.") from error
-    return parse_judged(text, str(path))
+    return read_table(path, COLUMNS, _judged)
 
 
 def parse_judged(content: str, name: str) -> list[Judged]:
     """The rows of TSV text. Raises `Invalid`, as `read_judged`."""
-    lines = _records(content)
-    if not lines:
-        raise Invalid(f"{name} is empty: a header row with the columns {' '.join(COLUMNS)} is needed.")
-    header = [column.strip().lower() for column in lines[0][1]]
-    if absent := [column for column in COLUMNS if column not in header]:
-        raise Invalid(
-            f"{name} line 1: no column {', '.join(absent)}. Needed, separated by tabs: {' '.join(COLUMNS)}."
-        )
-    rows: list[Judged] = []
-    faults: list[str] = []
-    for line, fields in lines[1:]:
-        try:
-            rows.append(_judged(line, header, fields))
-        except ValueError as fault:
-            faults.append(f"{name} line {line}: {fault}.")
-    if faults:
-        more = [f"... and {len(faults) - SHOWN_FAULTS} more."] if len(faults) > SHOWN_FAULTS else []
-        raise Invalid("\n".join([*faults[:SHOWN_FAULTS], *more]))
-    if not rows:
-        raise Invalid(f"{name} has a header and no rows.")
-    return rows
+    return parse_table(content, name, COLUMNS, _judged)
 
 
 def evaluate(model: AssertionModel, rows: Sequence[Judged], *, articles: bool = False) -> AssertionScores:
@@ -160,40 +124,8 @@ def _mention(row: Judged) -> Mention:
     return Mention(1, row.start, row.end, row.text[row.start : row.end], MentionType.PROBLEM)
 
 
-def _records(content: str) -> list[tuple[int, list[str]]]:
-    """(line number, fields), empty lines left out: plain lines, or CSV when a quoted field spans several."""
-    plain = [
-        (number, [_unquoted(field) for field in line.removesuffix("\r").split("\t")])
-        for number, line in enumerate(content.split("\n"), 1)
-        if line.strip()
-    ]
-    if len({len(fields) for _, fields in plain}) == 1 or '"' not in content:
-        return plain
-    quoted = csv.reader(io.StringIO(content, newline=""), delimiter="\t", strict=True)
-    records: list[tuple[int, list[str]]] = []
-    begins = 1
-    try:
-        for fields in quoted:
-            if fields:
-                records.append((begins, fields))
-            begins = quoted.line_num + 1
-    except csv.Error:
-        return plain
-    return records if len({len(fields) for _, fields in records}) == 1 else plain
-
-
-def _unquoted(field: str) -> str:
-    """A quote that CSV doubled is one; a text that is merely between quotes keeps them."""
-    if '""' in field[1:-1] and _QUOTED.fullmatch(field):
-        return field[1:-1].replace('""', '"')
-    return field
-
-
-def _judged(line: int, header: Sequence[str], fields: Sequence[str]) -> Judged:
+def _judged(line: int, row: dict[str, str]) -> Judged:
     """Raises `ValueError` with what is wrong."""
-    if len(fields) != len(header):
-        raise ValueError(f"{len(fields)} columns, the header has {len(header)}")
-    row = dict(zip(header, fields, strict=True))
     text = row["text"]
     start, end = _offset("start", row["start"]), _offset("end", row["end"])
     if not start < end <= len(text):

@@ -1,25 +1,23 @@
-"""The trained recogniser: six types of mention by the network, their codes by the dictionary."""
+"""The trained recogniser: six types of mention by the network, their codes by dictionary and linker."""
 
 from __future__ import annotations
 
 import json
-from bisect import bisect_left
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
 from config.settings import ModelSettings
-from domain.text import Concept, Mention, MentionType, Page
+from domain.text import Concept, Mention, MentionType, Page, by_page
 from models.encoders import ModelUnavailable, locate, verify
+from models.linking import Linker, load_linker
+from models.recognition.abbreviations import definitions
 from models.recognition.dictionary import DictionaryRecogniser
 from models.terminology import Vocabulary
 
 WEIGHTS = Path(__file__).parent / "data"
 CARD = "recogniser.json"
-HEAD_SCORE = 0.7
-"""Of a concept that a mention's last words name, not the mention as a whole."""
 
 
 class Finder(Protocol):
@@ -29,46 +27,54 @@ class Finder(Protocol):
 
 
 class ClinicalRecogniser:
-    """Finds mentions by the network; one that the dictionary knows by name has its concepts."""
+    """Finds mentions by the network; the linker gives them their concepts."""
 
-    def __init__(self, finder: Finder, vocabulary: Vocabulary, *, name: str) -> None:
+    def __init__(self, finder: Finder, vocabulary: Vocabulary, linker: Linker, *, name: str) -> None:
         self._finder = finder
-        self._vocabulary = vocabulary
         self._dictionary = DictionaryRecogniser(vocabulary)
-        self.name = f"{name}+{self._dictionary.name}"
+        self._linker = linker
+        self.name = f"{name}+{self._dictionary.name}+{linker.name}"
 
     def recognise(self, pages: Sequence[Page]) -> list[Mention]:
         """Mentions of all pages; an abbreviation that the document defines has the codes of what it means."""
-        named: dict[int, list[Mention]] = {}
-        for mention in self._dictionary.recognise(pages):
-            named.setdefault(mention.page, []).append(mention)
-        return [mention for page in pages for mention in self._on_page(page, named.get(page.number, []))]
+        named = by_page(self._dictionary.recognise(pages))
+        defined: dict[str, str] = {}
+        return [
+            mention for page in pages for mention in self._on_page(page, named.get(page.number, []), defined)
+        ]
 
-    def _on_page(self, page: Page, named: list[Mention]) -> Iterator[Mention]:
-        starts = [mention.start for mention in named]
-        for start, end, kind in self._finder.find(page.text):
-            first, behind = bisect_left(starts, start), bisect_left(starts, end)
-            inside = [mention for mention in named[first:behind] if mention.end <= end]
-            surface = page.text[start:end]
-            yield Mention(page.number, start, end, surface, kind, self._concepts(surface, start, end, inside))
+    def _on_page(self, page: Page, named: Sequence[Mention], defined: dict[str, str]) -> Iterator[Mention]:
+        by_span = {(mention.start, mention.end): mention for mention in named}
+        found = self._finder.find(page.text)
+        for definition in definitions(page.text, [(start, end) for start, end, _ in found]):
+            start, end, _ = found[definition.index]
+            defined[definition.short] = page.text[start:end]
+        for start, end, kind in found:
+            surface, known = page.text[start:end], by_span.get((start, end))
+            concepts = known.concepts if known else self._concepts(surface, kind, defined)
+            yield Mention(page.number, start, end, surface, kind, concepts)
 
-    def _concepts(self, surface: str, start: int, end: int, inside: Sequence[Mention]) -> tuple[Concept, ...]:
-        """Of the whole name, else of the name that it ends with: "basal pneumonia" is a pneumonia."""
-        meaning = self._vocabulary.lookup(surface)
-        if meaning is not None and not meaning.capitals:
-            return meaning.concepts
-        last = inside[-1] if inside and inside[-1].end == end else None
-        if last is None:
-            return ()
-        if last.start == start:
-            return last.concepts
-        return tuple(replace(concept, score=concept.score * HEAD_SCORE) for concept in last.concepts)
+    def _concepts(self, surface: str, kind: MentionType, defined: Mapping[str, str]) -> tuple[Concept, ...]:
+        meant = _spelled_out(surface, defined)
+        return self._linker.concepts(meant, kind) or self._linker.broader(meant, kind)
+
+
+def _spelled_out(surface: str, defined: Mapping[str, str]) -> str:
+    """The text with what the abbreviations stand for that the document has defined so far."""
+    words = surface.split() if defined else []
+    if not any(word in defined or word.removesuffix("s") in defined for word in words):
+        return surface
+    return " ".join(defined.get(word) or defined.get(word.removesuffix("s"), word) for word in words)
 
 
 def load_clinical(
-    settings: ModelSettings, vocabulary: Vocabulary, *, folder: Path = WEIGHTS
+    settings: ModelSettings,
+    vocabulary: Vocabulary,
+    *,
+    cache_dir: Path | None = None,
+    folder: Path = WEIGHTS,
 ) -> ClinicalRecogniser:
-    """The shipped recogniser, on the device of the settings.
+    """The shipped recogniser, on the device of the settings. The linker's index is kept below `cache_dir`.
 
     Raises `ModelUnavailable` when its weights are absent or not those that its card describes.
     """
@@ -83,7 +89,8 @@ def load_clinical(
     finder = load_finder(
         encoder.folder, folder / card["weights"], vocabulary, device=settings.device, threads=settings.threads
     )
-    return ClinicalRecogniser(finder, vocabulary, name=card["name"])
+    linker = load_linker(vocabulary, cache_dir=cache_dir)
+    return ClinicalRecogniser(finder, vocabulary, linker, name=card["name"])
 
 
 def read_card(folder: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from config.settings import ModelSettings
+from models.linking import load_linker
 from models.recognition import Recogniser, clinical
 from models.recognition.classifiers import locate_classifier
 from models.recognition.dictionary import DictionaryRecogniser
@@ -12,18 +13,19 @@ from models.terminology import ensure_vocabulary
 
 
 def load_recogniser(settings: ModelSettings, *, cache_dir: Path | None = None) -> Recogniser:
-    """Ready for use; the vocabulary is kept below `cache_dir`. Raises `ModelUnavailable`."""
+    """Ready for use; vocabulary and index are kept below `cache_dir`. Raises `ModelUnavailable`."""
     vocabulary = ensure_vocabulary(cache_dir)
     if settings.recognizer == "dictionary":
         return DictionaryRecogniser(vocabulary)
     if settings.recognizer == "clinical":
-        return clinical.load_clinical(settings, vocabulary)
+        return clinical.load_clinical(settings, vocabulary, cache_dir=cache_dir)
     from models.recognition.token_classification import ClassifierFinder
     from models.runtime import torch_device
 
     classifier = locate_classifier(settings)
     finder = ClassifierFinder(classifier, device=torch_device(settings.device), threads=settings.threads)
-    return clinical.ClinicalRecogniser(finder, vocabulary, name=classifier.name)
+    linker = load_linker(vocabulary, cache_dir=cache_dir)
+    return clinical.ClinicalRecogniser(finder, vocabulary, linker, name=classifier.name)
 
 
 def check_recogniser(settings: ModelSettings) -> tuple[str, Path | None]:

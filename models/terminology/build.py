@@ -6,8 +6,11 @@ import fcntl
 import json
 import shutil
 import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +21,14 @@ from models.terminology import sources
 from models.terminology.hashing import form_key, name_key
 from models.terminology.merging import Key, Surface, key_of, merge
 from models.terminology.names import LONGEST_NAME
-from models.terminology.sources import Name, data_lines
+from models.terminology.sources import Entry, Name, data_lines
 from models.terminology.strings import StringTable
 from models.terminology.vocabulary import FORMAT, Vocabulary, VocabularyFormat
 
 RULES = 1
 """Raised with any change of the rules in `names` and `merging`."""
+
+Opened = TypeVar("Opened")
 
 
 def ensure_vocabulary(cache: Path | None) -> Vocabulary:
@@ -31,22 +36,32 @@ def ensure_vocabulary(cache: Path | None) -> Vocabulary:
 
     Several processes may call this at once: one builds, the others wait for it.
     """
+    return ensure_built(cache, f"vocabulary-{vocabulary_version()}", Vocabulary, build_vocabulary)
+
+
+def ensure_built(
+    cache: Path | None, name: str, opened: Callable[[Path], Opened], build: Callable[[Path], None]
+) -> Opened:
+    """What `opened` makes of the folder `name` below `cache`, built there first where it is not whole.
+
+    `opened` raises `VocabularyFormat` for a folder that is absent or not whole.
+    """
     if cache is None:
         with tempfile.TemporaryDirectory(prefix="medsearch-vocabulary-") as folder:
-            build_vocabulary(Path(folder) / "vocabulary")
-            return Vocabulary(Path(folder) / "vocabulary")
-    path = cache / f"vocabulary-{vocabulary_version()}"
+            build(Path(folder) / name)
+            return opened(Path(folder) / name)
+    path = cache / name
     try:
-        return Vocabulary(path)
+        return opened(path)
     except VocabularyFormat:
         cache.mkdir(parents=True, exist_ok=True)
     with (cache / "building.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
-            return Vocabulary(path)
+            return opened(path)
         except VocabularyFormat:
-            build_vocabulary(path)
-            return Vocabulary(path)
+            build(path)
+            return opened(path)
 
 
 def vocabulary_version() -> str:
@@ -59,13 +74,23 @@ def vocabulary_version() -> str:
     return sha256(content + lists).hexdigest()[:12]
 
 
-def build_vocabulary(path: Path) -> None:
-    """Write a vocabulary to `path`, whole or not at all; what was there is replaced."""
+def build_vocabulary(path: Path, entries: Sequence[Entry] = ()) -> None:
+    """Write a vocabulary of `entries`, or of the packaged terminologies, to `path`, whole or not at all.
+
+    What was there is replaced.
+    """
+    with replacing(path) as unfinished:
+        entries = entries or list(sources.entries())
+        surfaces = merge(entries, read_aliases(), read_common_words())
+        _write(unfinished, surfaces, entries)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A folder to write into, which becomes `path` when all has gone well."""
     unfinished = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
-        entries = list(sources.entries())
-        surfaces = merge(entries, read_aliases(), read_common_words())
-        _write(unfinished, surfaces, {entry.code: entry.label for entry in entries})
+        yield unfinished
         shutil.rmtree(path, ignore_errors=True)
         unfinished.rename(path)
     finally:
@@ -90,11 +115,14 @@ def read_common_words() -> set[Key]:
     return {key_of(word) for line in data_lines("common_words.txt") for word in line.split(",")}
 
 
-def _write(folder: Path, surfaces: dict[Key, Surface], labels: dict[str, str]) -> None:
-    codes = sorted({code for surface in surfaces.values() for code in (*surface.codes, *surface.bridged)})
+def _write(folder: Path, surfaces: dict[Key, Surface], entries: Sequence[Entry]) -> None:
+    labels = {entry.code: entry.label for entry in entries}
+    named = {code for surface in surfaces.values() for code in (*surface.codes, *surface.bridged)}
+    codes = sorted(named | {entry.code for entry in entries if entry.type is not None})
     number = {code: index for index, code in enumerate(codes)}
     StringTable.of(codes).save(folder, "codes")
     StringTable.of(labels[code] for code in codes).save(folder, "labels")
+    _write_parents(folder, entries, number)
     _write_keys(folder, surfaces, number)
     _write_names(folder, surfaces, number)
     facts = {
@@ -104,6 +132,16 @@ def _write(folder: Path, surfaces: dict[Key, Surface], labels: dict[str, str]) -
         "concepts": len(codes),
     }
     (folder / "vocabulary.json").write_text(json.dumps(facts))
+
+
+def _write_parents(folder: Path, entries: Sequence[Entry], number: dict[str, int]) -> None:
+    parents: list[dict[int, None]] = [{} for _ in number]
+    for entry in entries:
+        if entry.code in number:
+            own = parents[number[entry.code]]
+            own.update((number[parent], None) for parent in entry.parents if parent in number)
+    np.save(folder / "parents.npy", np.array([each for own in parents for each in own], dtype=np.uint32))
+    np.save(folder / "parent_ends.npy", np.cumsum([len(own) for own in parents], dtype=np.uint32))
 
 
 def _write_keys(folder: Path, surfaces: dict[Key, Surface], number: dict[str, int]) -> None:

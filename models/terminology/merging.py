@@ -7,7 +7,7 @@ share "myocardial infarction").
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -60,14 +60,24 @@ def key_of(name: str) -> Key:
 _form = lru_cache(maxsize=None)(lookup_form)
 
 
+def recognisable(name: str, key: Key) -> bool:
+    """Whether a name can be looked for in text."""
+    return "," not in name and usable(list(key))
+
+
 def merge(
-    entries: Iterable[Entry], aliases: Mapping[str, tuple[Name, ...]], excluded: set[Key]
+    entries: Iterable[Entry],
+    aliases: Mapping[str, tuple[Name, ...]],
+    excluded: set[Key],
+    accepts: Callable[[str, Key], bool] = recognisable,
 ) -> dict[Key, Surface]:
-    """All names that can be recognised. `aliases` are further names by a known one."""
+    """All names that `accepts` lets pass. `aliases` are further names by a known one."""
     surfaces: dict[Key, Surface] = {}
     for entry in entries:
         for name in entry.names:
-            _add(surfaces, name, entry, excluded)
+            key = key_of(name.text)
+            if key not in excluded and accepts(name.text, key):
+                _add(surfaces, name, key, entry)
     for key in [key for key, surface in surfaces.items() if not surface.types]:
         del surfaces[key]
     _add_aliases(surfaces, aliases)
@@ -75,10 +85,7 @@ def merge(
     return surfaces
 
 
-def _add(surfaces: dict[Key, Surface], name: Name, entry: Entry, excluded: set[Key]) -> None:
-    key = key_of(name.text)
-    if "," in name.text or key in excluded or not usable(list(key)):
-        return
+def _add(surfaces: dict[Key, Surface], name: Name, key: Key, entry: Entry) -> None:
     capitals = name.capitals or _looks_like_abbreviation(key, entry)
     if capitals and len(key) == 1 and len(key[0]) <= 2:
         return

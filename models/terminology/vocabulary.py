@@ -15,11 +15,11 @@ from domain.errors import MedsearchError
 from domain.text import Concept, MentionType
 from models.analysis import analyse
 from models.terminology.hashing import extend, name_key, word_key, word_keys
-from models.terminology.strings import StringTable
+from models.terminology.strings import StringTable, part
 
-FORMAT = 1
+FORMAT = 2
 _TYPES = tuple(MentionType)
-_MAPPED_SCORE = 0.8
+MAPPED_SCORE = 0.8
 
 
 class VocabularyFormat(MedsearchError):
@@ -60,12 +60,15 @@ class Vocabulary:
                     "link_ends",
                     "named",
                     "named_ends",
+                    "parents",
+                    "parent_ends",
                 )
             }
         except (OSError, ValueError, KeyError) as error:
             raise VocabularyFormat("The vocabulary is not whole: build it again.") from error
         self._links, self._link_ends = arrays["links"], arrays["link_ends"]
         self._named, self._named_ends = arrays["named"], arrays["named_ends"]
+        self._parents, self._parent_ends = arrays["parents"], arrays["parent_ends"]
         self._types = arrays["types"]
         edges = [0, *arrays["lengths"].tolist()]
         self._by_length = [(arrays["keys"][a:b], arrays["meaning_of_key"][a:b]) for a, b in pairwise(edges)]
@@ -90,8 +93,14 @@ class Vocabulary:
         index = self._codes.find(code)
         if index is None:
             return ()
-        start = int(self._named_ends[index - 1]) if index else 0
-        return tuple(self._names[int(name)] for name in self._named[start : int(self._named_ends[index])])
+        return tuple(self._names[int(name)] for name in part(self._named, self._named_ends, index))
+
+    def parents(self, code: str) -> tuple[str, ...]:
+        """Codes of the next broader concepts in the same terminology; none for an unknown code or a drug."""
+        index = self._codes.find(code)
+        if index is None:
+            return ()
+        return tuple(self._codes[int(each)] for each in part(self._parents, self._parent_ends, index))
 
     def lookup(self, name: str) -> Meaning | None:
         """What exactly this name means, however it is cased, inflected or hyphenated."""
@@ -119,13 +128,10 @@ class Vocabulary:
             keys = extend(keys, single)
 
     def _meaning(self, index: int) -> Meaning:
-        start = int(self._link_ends[index - 1]) if index else 0
-        concepts = tuple(
-            self._concept(int(link)) for link in self._links[start : int(self._link_ends[index])]
-        )
+        concepts = tuple(self._concept(int(link)) for link in part(self._links, self._link_ends, index))
         kind = int(self._types[index])
         return Meaning(_TYPES[kind >> 1], concepts, bool(kind & 1))
 
     def _concept(self, link: int) -> Concept:
         index = link >> 1
-        return Concept(self._codes[index], self._labels[index], _MAPPED_SCORE if link & 1 else 1.0)
+        return Concept(self._codes[index], self._labels[index], MAPPED_SCORE if link & 1 else 1.0)

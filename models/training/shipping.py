@@ -69,7 +69,7 @@ def ship(weights: Mapping[str, Tensor], record: dict[str, Any], folder: Path) ->
 
 def measured(folder: Path, data: Path, cache: Path) -> dict[str, NerResult]:
     """The shipped recogniser on what was kept from it."""
-    recogniser = load_clinical(ModelSettings(), ensure_vocabulary(cache), folder=folder)
+    recogniser = load_clinical(ModelSettings(), ensure_vocabulary(cache), cache_dir=cache, folder=folder)
     problem, both = {"Disease": MentionType.PROBLEM}, ABSTRACTS
     kept: Sequence[tuple[str, Sequence[LabelledText], Mapping[str, MentionType]]] = (
         ("BC5CDR devel", read_corpus(data / "ner/bc5cdr/devel.tsv.gz", "iob"), both),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +16,10 @@ from safetensors.torch import save_file
 from transformers import BertConfig, BertModel
 
 from config.settings import ModelSettings
-from domain.text import MentionType, Page
+from domain.text import Mention, MentionType, Page
 from models.encoders import ModelUnavailable, locate
 from models.evaluation.corpora import Labelled, LabelledText
+from models.linking import Linker
 from models.recognition.clinical import CARD, ClinicalRecogniser, load_clinical
 from models.recognition.crf import LinearChain
 from models.recognition.finder import SpanFinder, load_finder
@@ -152,18 +155,18 @@ HARD = [
 
 class TestAnyText:
     @pytest.mark.parametrize("text", HARD)
-    def test_hard_texts(self, finder: SpanFinder, vocabulary: Vocabulary, text: str) -> None:
-        self.check(finder, vocabulary, text)
+    def test_hard_texts(self, finder: SpanFinder, vocabulary: Vocabulary, linker: Linker, text: str) -> None:
+        self.check(finder, vocabulary, linker, text)
 
     @given(st.text(max_size=300))
     @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
     def test_every_mention_is_the_text_it_claims(
-        self, finder: SpanFinder, vocabulary: Vocabulary, text: str
+        self, finder: SpanFinder, vocabulary: Vocabulary, linker: Linker, text: str
     ) -> None:
-        self.check(finder, vocabulary, text)
+        self.check(finder, vocabulary, linker, text)
 
-    def check(self, finder: SpanFinder, vocabulary: Vocabulary, text: str) -> None:
-        recogniser = ClinicalRecogniser(finder, vocabulary, name="small@1")
+    def check(self, finder: SpanFinder, vocabulary: Vocabulary, linker: Linker, text: str) -> None:
+        recogniser = ClinicalRecogniser(finder, vocabulary, linker, name="small@1")
         mentions = recogniser.recognise([Page(1, text), Page(2, f"Then {text}")])
         behind = (1, 0)
         for mention in mentions:
@@ -181,21 +184,76 @@ class TestAnyText:
         assert text[words.starts[-2] : words.ends[-2]] == "cough"
 
 
+class Told:
+    """Finds each of the words wherever it stands."""
+
+    def __init__(self, *words: tuple[str, MentionType]) -> None:
+        self._words = words
+
+    def find(self, text: str) -> list[tuple[int, int, MentionType]]:
+        return sorted(
+            (match.start(), match.end(), kind)
+            for word, kind in self._words
+            for match in re.finditer(rf"\b{word}\b", text)
+        )
+
+
 class TestCodes:
-    def test_the_name_or_its_last_words_give_the_concepts(self, vocabulary: Vocabulary) -> None:
-        text = "Known pneumonia. Basal pneumonia. A zzyzx."
+    def recognised(
+        self, vocabulary: Vocabulary, linker: Linker, texts: Sequence[str], *words: tuple[str, MentionType]
+    ) -> list[Mention]:
+        recogniser = ClinicalRecogniser(Told(*words), vocabulary, linker, name="t@1")
+        return recogniser.recognise([Page(number, text) for number, text in enumerate(texts, 1)])
 
-        class Told:
-            def find(self, text: str) -> list[tuple[int, int, MentionType]]:
-                return [(6, 15, PROBLEM), (17, 32, PROBLEM), (36, 41, DRUG)]
-
-        known, basal, other = ClinicalRecogniser(Told(), vocabulary, name="t@1").recognise([Page(1, text)])
+    def test_the_name_or_its_last_words_give_the_concepts(
+        self, vocabulary: Vocabulary, linker: Linker
+    ) -> None:
+        known, broader, other = self.recognised(
+            vocabulary,
+            linker,
+            ["Known pneumonia. Yesterday pneumonia. A zzyzx."],
+            ("(?<=Known )pneumonia", PROBLEM),
+            ("Yesterday pneumonia", PROBLEM),
+            ("zzyzx", DRUG),
+        )
         assert known.concept is not None
-        assert basal.concept is not None
+        assert broader.concept is not None
         assert (known.concept.code, known.concept.score) == ("ICD10CM:J18.9", 1.0)
-        assert (basal.concept.code, basal.text) == ("ICD10CM:J18.9", "Basal pneumonia")
-        assert basal.concept.score < 1
+        assert (broader.concept.code, broader.text) == ("ICD10CM:J18.9", "Yesterday pneumonia")
+        assert broader.concept.score < 1
         assert (other.text, other.concepts) == ("zzyzx", ())
+
+    def test_a_name_that_no_terminology_has_gets_the_codes_of_the_nearest(
+        self, vocabulary: Vocabulary, linker: Linker
+    ) -> None:
+        (mention,) = self.recognised(
+            vocabulary, linker, ["A misspelt pnuemothorax."], ("pnuemothorax", PROBLEM)
+        )
+        assert {concept.code for concept in mention.concepts} <= {
+            concept.code for concept in linker.concepts("pneumothorax")
+        }
+
+    def test_an_abbreviation_has_the_codes_of_what_the_document_says_it_is(
+        self, vocabulary: Vocabulary, linker: Linker
+    ) -> None:
+        long, short, later, severe = self.recognised(
+            vocabulary,
+            linker,
+            ["He has ventilator-associated pneumonia (VAP).", "VAP again, a severe VAP."],
+            ("ventilator-associated pneumonia", PROBLEM),
+            ("(?<!severe )VAP", PROBLEM),
+            ("severe VAP", PROBLEM),
+        )
+        assert long.concepts == short.concepts == later.concepts != ()
+        assert {each.code for each in severe.concepts} == {each.code for each in long.concepts}
+
+    def test_a_procedure_is_no_illness_that_its_name_ends_with(
+        self, vocabulary: Vocabulary, linker: Linker
+    ) -> None:
+        (mention,) = self.recognised(
+            vocabulary, linker, ["drainage of abscess"], ("drainage of abscess", MentionType.PROCEDURE)
+        )
+        assert mention.concepts == ()
 
 
 def toy(encoder: TextEncoder) -> list[Example]:
@@ -260,14 +318,16 @@ class TestWeights:
             load_clinical(ModelSettings(), vocabulary, folder=tmp_path)
 
     def test_shipped_weights_are_found_again_and_only_whole(
-        self, tmp_path: Path, vocabulary: Vocabulary
+        self, tmp_path: Path, vocabulary: Vocabulary, vocabulary_cache: Path, linker: Linker
     ) -> None:
         torch.manual_seed(0)
         network = RecogniserNetwork(load_encoder(locate("minilm-l6").folder))
         ship(network.trained(), {"encoder": "minilm-l6@1"}, tmp_path)
         assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 24_000_000
-        recogniser = load_clinical(ModelSettings(device="cpu"), vocabulary, folder=tmp_path)
-        assert recogniser.name == f"clinical@1+dictionary@{vocabulary.version}"
+        recogniser = load_clinical(
+            ModelSettings(device="cpu"), vocabulary, cache_dir=vocabulary_cache, folder=tmp_path
+        )
+        assert recogniser.name == f"clinical@1+dictionary@{vocabulary.version}+{linker.name}"
         assert all(each.text for each in recogniser.recognise([Page(1, "Fever and chest pain.")]))
         with (tmp_path / FILE).open("r+b") as file:
             file.seek(-1, 2)

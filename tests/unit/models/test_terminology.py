@@ -87,6 +87,36 @@ def test_labels_and_names_by_code(vocabulary: Vocabulary) -> None:
     assert vocabulary.names("HP:9999999") == ()
 
 
+@pytest.mark.parametrize(
+    ("code", "parents"),
+    [
+        ("ICD10CM:J18.1", ("ICD10CM:J18.9",)),
+        ("ICD10CM:J18.9", ()),
+        ("HP:0001250", ("HP:0012638",)),
+        ("MESH:D001249", ("MESH:D001982", "MESH:D012130")),
+        ("DRUGBANK:DB00316", ()),
+        ("HP:9999999", ()),
+    ],
+)
+def test_parents(vocabulary: Vocabulary, code: str, parents: tuple[str, ...]) -> None:
+    assert set(vocabulary.parents(code)) >= set(parents)
+    assert bool(vocabulary.parents(code)) == bool(parents)
+
+
+def test_nothing_is_its_own_ancestor(vocabulary: Vocabulary) -> None:
+    for code in ("ICD10CM:E11.65", "HP:0001658", "MESH:D011014", "HP:0002090"):
+        seen: set[str] = set()
+        waiting = list(vocabulary.parents(code))
+        while waiting:
+            parent = waiting.pop()
+            if parent not in seen:
+                seen.add(parent)
+                waiting.extend(vocabulary.parents(parent))
+        assert seen
+        assert code not in seen
+        assert all(vocabulary.label(each) for each in seen)
+
+
 def test_every_alias_means_something(vocabulary: Vocabulary) -> None:
     for target, names in read_aliases().items():
         for name in (target, *(name.text for name in names)):
