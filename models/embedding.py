@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from config.settings import ModelSettings
-from models.encoders import Encoder, ModelUnavailable, encoder_identity, locate
+from domain.search import Generation
+from models.encoders import Encoder, ModelUnavailable, encoder_identity, encoder_of, locate
 
 if TYPE_CHECKING:
     import torch
@@ -84,19 +85,39 @@ class TransformerEmbedder:
         return vectors
 
 
-def load_embedder(settings: ModelSettings, *, threads: int | None = None) -> TransformerEmbedder:
-    """The encoder of the settings, ready; `threads` overrides the worker's number (query encoder).
+def load_embedder(
+    settings: ModelSettings, generation: Generation | None = None, *, threads: int | None = None
+) -> TransformerEmbedder:
+    """The encoder of a generation, or that of the settings, ready; `threads` overrides the worker's number.
 
     Raises `ModelUnavailable` when the model is not on this machine. Shipped models and folders never touch
     the network.
     """
     return TransformerEmbedder(
-        locate(settings.encoder),
+        encoder_of(generation, settings) if generation else locate(settings.encoder),
         device=settings.device,
         threads=threads or settings.threads,
         batch=settings.embed_batch,
         max_tokens=settings.passage_tokens,
     )
+
+
+def tried(generation: Generation, settings: ModelSettings) -> TransformerEmbedder:
+    """The encoder of a generation, after it has made a vector as the generation wants it. Raises `ModelUnavailable`."""
+    try:
+        embedder = load_embedder(settings, generation)
+        made = embedder.embed(["a text to try it"])
+    except ModelUnavailable:
+        raise
+    except Exception as error:  # transformers, tokenizers and torch raise errors of many kinds
+        raise ModelUnavailable(
+            f"The encoder {generation.encoder} cannot be loaded: {type(error).__name__}: {error}"
+        ) from error
+    if made.shape != (1, generation.dimension) or not np.isfinite(made).all():
+        raise ModelUnavailable(
+            f"The encoder {generation.encoder} makes no vectors of {generation.dimension} numbers."
+        )
+    return embedder
 
 
 def _batches(lengths: list[int], size: int) -> Iterator[list[int]]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
 from config.settings import ModelSettings
 from domain.errors import MedsearchError
+from domain.search import Generation
 
 _NEEDED = ("config.json", "tokenizer.json", "model.safetensors")
 
@@ -38,7 +39,22 @@ def encoder_identity(settings: ModelSettings) -> tuple[str, int]:
     return encoder.name, encoder.dimension
 
 
-@cache
+def encoder_of(generation: Generation, settings: ModelSettings) -> Encoder:
+    """The encoder that made a generation's vectors: where it was, where the settings say, or by its name.
+
+    Raises `ModelUnavailable` when it is at none of these places; a folder with other content is another encoder.
+    """
+    known = generation.encoder.partition("@")[0]
+    for place in filter(None, dict.fromkeys((generation.source, settings.encoder, known))):
+        with suppress(ModelUnavailable):
+            if (encoder := locate(place)).name == generation.encoder:
+                return encoder
+    raise ModelUnavailable(
+        f"The encoder {generation.encoder} of the index generation '{generation.name}' is not on this machine"
+        f" (it was found as {generation.source or known})."
+    )
+
+
 def locate(encoder: str) -> Encoder:
     """Find a shipped name, a folder, or a hub id that is in the local cache or can be fetched.
 
