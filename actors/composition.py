@@ -17,7 +17,9 @@ import psutil
 import structlog
 
 from actors.audit_sealer import AuditSealer
+from actors.embedders import Embedders
 from actors.event_pump import EventPump
+from actors.generations import Generations
 from actors.glass_closer import GlassCloser
 from actors.heart import Heart
 from actors.index_writer import IndexWriter
@@ -46,6 +48,7 @@ from stores.break_glass_ends import BreakGlassEnds
 from stores.document_directory import PostgresDocumentDirectory
 from stores.document_projection import document_projection
 from stores.event_log import PostgresEventLog
+from stores.generation_jobs import GenerationJobs
 from stores.intake import processing_intake
 from stores.job_reports import JobReports
 from stores.jobs import JobStore
@@ -101,7 +104,7 @@ def release_of(settings: Settings) -> str:
 def generation_of(settings: Settings) -> Generation:
     """The generation that the configured models write."""
     encoder, dimension = encoder_identity(settings.models)
-    return Generation("g1", encoder, dimension, analysis.VERSION)
+    return Generation("g1", encoder, dimension, analysis.VERSION, source=settings.models.encoder)
 
 
 def stage_worker(
@@ -114,6 +117,7 @@ def stage_worker(
     db = Postgres.of(settings, secrets, "processing")
     blobs = DiskBlobs(settings.blobs_path)
     parser = SandboxedParser(rules.parser)
+    index = open_index(settings, secrets)
     workers = WorkerStore(db)
     listener = Listener(db.target, secrets, job_rows.WORK)
     loop = asyncio.get_running_loop()
@@ -134,7 +138,7 @@ def stage_worker(
         blobs,
         parser,
         lambda: load_annotator(settings.models, cache_dir=settings.models_path),
-        lambda: load_embedder(settings.models),
+        Embedders(index.generations, lambda wanted: load_embedder(settings.models, wanted)),
     )
     worker = StageWorker(
         name,
@@ -163,7 +167,7 @@ def stage_worker(
         await asyncio.to_thread(heart.stop)
         parser.close()
 
-    return worker, Running(work, [db.close, listener.close, close])
+    return worker, Running(work, [db.close, index.close, listener.close, close])
 
 
 def index_writer(settings: Settings, secrets: SecretStore, name: str) -> Running:
@@ -184,15 +188,17 @@ def index_writer(settings: Settings, secrets: SecretStore, name: str) -> Running
     async def duty() -> None:
         """The index is opened by the leader alone: there may be only one writer."""
         index = open_index(settings, secrets, writer=True)
+        jobs, blobs = JobStore(db, rules), DiskBlobs(settings.blobs_path)
+        first = generation_of(settings)
         try:
             await IndexWriter(
                 name,
-                jobs=JobStore(db, rules),
+                jobs=jobs,
                 index=index,
+                generations=Generations(index, GenerationJobs(db), jobs, first),
                 directory=PostgresDocumentDirectory(documents),
                 visibility=PostgresVisibility(search),
-                blobs=DiskBlobs(settings.blobs_path),
-                generation=generation_of(settings),
+                blobs=blobs,
                 heart=heart,
                 waker=listener,
                 batch=rules.index_batch,

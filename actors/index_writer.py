@@ -3,6 +3,9 @@
 Order of effects: the index, then `visibility` in `search_db`, then the jobs with `document.processed`. Each
 may be repeated: ids are deterministic and a lower revision loses. What a document is like is read just before
 it is written, so that a late change wins over the event that announced an early one.
+
+New documents go to the live generation; changes and deletions to all there are; into a generation that is built
+beside the live one, documents are brought by `embed` jobs, which the writer queues for what is missing there.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from uuid import UUID
 
 import structlog
 
+from actors.generations import Generations, WritableIndex
 from actors.heart import Heart
 from actors.stage_worker import Waker, lane_order
 from actors.stages import failure
@@ -28,18 +32,16 @@ from domain.job_life import DAMAGED
 from domain.jobs import Failure, JobKind, Lease, Stage
 from domain.search import (
     DeleteDocument,
-    Generation,
-    GenerationState,
     IndexOperation,
     PutDocument,
     UpdateDocument,
 )
 from models.analysis import stems
-from models.artefacts import ArtefactFormat, load_annotation, load_vectors
+from models.artefacts import ArtefactFormat, encoder_of_vectors, load_annotation, load_vectors
 from models.records import index_records
 from stores.jobs import JobStore
-from stores.ports import BlobStore, WriteReport
-from stores.search.errors import MISSING, lost
+from stores.ports import BlobStore
+from stores.search.errors import MISSING
 from stores.visibility import Visible
 
 MAX_PASSAGES = 20_000
@@ -64,15 +66,6 @@ class VisibilityStore(Protocol):
     """What search may show (`stores.visibility`)."""
 
     async def raise_to(self, rows: Sequence[Visible]) -> None: ...
-
-
-class WritableIndex(Protocol):
-    """The write side of `stores.ports.SearchIndex`."""
-
-    async def create(self, generation: Generation) -> None: ...
-    async def generations(self) -> list[Generation]: ...
-    async def promote(self, name: str) -> None: ...
-    async def write(self, generation: str, operations: Sequence[IndexOperation]) -> WriteReport: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +94,10 @@ class IndexWriter:
         *,
         jobs: JobStore,
         index: WritableIndex,
+        generations: Generations,
         directory: Directory,
         visibility: VisibilityStore,
         blobs: BlobStore,
-        generation: Generation,
         heart: Heart,
         waker: Waker,
         batch: int,
@@ -115,10 +108,10 @@ class IndexWriter:
         self.name = name
         self._jobs = jobs
         self._index = index
+        self._generations = generations
         self._directory = directory
         self._visibility = visibility
         self._blobs = blobs
-        self._generation = generation
         self._heart = heart
         self._waker = waker
         self._batch = batch
@@ -128,22 +121,23 @@ class IndexWriter:
 
     async def run(self) -> None:
         """Make sure of the live generation, then write batch after batch; wait for an index that is away."""
-        alone = ready = False
+        alone = False
         for turn in itertools.count(1):
             heard = self._waker.count
             try:
                 alone = alone or await self._take_over()
-                ready = ready or await self.prepare()
+                await self._generations.prepare()
                 await self._jobs.expire()
                 began = time.monotonic()
                 written = await self.write_batch(turn)
+                await self._generations.fill()
                 if not written:
                     await self._waker.wait(self._poll_seconds, since=heard)
                 elif written < self._batch:
                     await asyncio.sleep(min(time.monotonic() - began, MOST_REST_SECONDS))
             except AWAY as error:
                 log.warning("index_writer_waits", reason=error.code)
-                ready = False
+                self._generations.distrust()
                 await asyncio.sleep(self._away_seconds)
 
     async def _take_over(self) -> bool:
@@ -151,37 +145,6 @@ class IndexWriter:
         for job in await self._jobs.take_over(Stage.INDEX):
             log.warning("lease_taken_over", document_id=str(job.document_id), lost_leases=job.lost_leases)
         return True
-
-    async def prepare(self) -> bool:
-        """See that the live generation is there and ours; an empty one is made when there is none, or it was lost.
-
-        That only while no document counts as indexed, else it would answer as if they did not exist: raises
-        `Unavailable` (`search.index_missing`) until `medsearch index rebuild` has queued them all. Raises it
-        (`index.generation_mismatch`) when the live generation was made by other models.
-        """
-        live = next((g for g in await self._index.generations() if g.state is GenerationState.LIVE), None)
-        if live is None or await self._is_lost(live):
-            live = live or self._generation
-            if await self._jobs.any_indexed():
-                raise lost()
-            await self._index.create(live)
-            await self._index.promote(live.name)
-        made, ours = ((g.encoder, g.dimension, g.analysis) for g in (live, self._generation))
-        if made != ours:
-            log.error("generation_mismatch", live=made, configured=ours)
-            raise Unavailable("The live index was made by other models.", code="index.generation_mismatch")
-        self._generation = live
-        return True
-
-    async def _is_lost(self, generation: Generation) -> bool:
-        """Whether what was written to it is gone: then not even nothing can be written."""
-        try:
-            await self._index.write(generation.name, [])
-        except Unavailable as error:
-            if error.code != MISSING:
-                raise
-            return True
-        return False
 
     async def write_batch(self, turn: int = 1) -> int:
         """Claim and write one batch; the number of jobs claimed. Raises `Unavailable` or `StorageFull`."""
@@ -224,13 +187,18 @@ class IndexWriter:
         if lease.kind is JobKind.DELETE:
             revision = max(lease.revision, state.revision if state else 0)
             return Prepared(lease, DeleteDocument(lease.document_id, revision), _gone(lease, revision))
-        if gone or state is None or (lease.kind is JobKind.PROCESS and state.version != lease.version):
+        if gone or state is None or (lease.kind is not JobKind.UPDATE and state.version != lease.version):
             await self._settle(self._jobs.drop(lease))
             return None
         if lease.kind is JobKind.UPDATE:
             return Prepared(lease, _update(state), Visible.of(state))
         try:
             return Prepared(lease, await self._records(lease, state), Visible.of(state))
+        except Unavailable:
+            if lease.generation is None:
+                raise
+            await self._postpone([lease])
+            return None
         except (ArtefactFormat, NotFound) as error:
             log.warning("artefact_damaged", document_id=str(lease.document_id), exc_info=error)
             await self._settle(self._jobs.fail(lease, failure(DAMAGED)))
@@ -241,54 +209,93 @@ class IndexWriter:
             return None
 
     async def _records(self, lease: Lease, state: DocumentState) -> PutDocument:
+        encoder = self._generations.named(lease.generation).encoder
         annotation = await self._blobs.read(lease.artefacts[Stage.ANNOTATE.value])
         vectors = await self._blobs.read(lease.artefacts[Stage.EMBED.value])
+        if lease.generation is None and encoder_of_vectors(vectors) != encoder:
+            stored = await self._generations.vectors(lease.document_id, lease.version)
+            vectors = await self._blobs.read(stored) if stored else vectors
 
         def build() -> PutDocument:
-            loaded = load_vectors(vectors, encoder=self._generation.encoder)
+            loaded = load_vectors(vectors, encoder=encoder)
             return index_records(state, load_annotation(annotation), loaded)
 
         return await asyncio.to_thread(build)
 
     async def _apply(self, group: Sequence[Prepared]) -> None:
         """Index, visibility, artefacts of what is gone, jobs: in this order."""
-        group = await self._accepted(group)
-        leases = [prepared.lease for prepared in group]
         if not group:
             return
+        live = self._generations.live.name
+        ours = await self._accepted(live, [one for one in group if not one.lease.generation])
+        changes = [one.operation for one in ours if not isinstance(one.operation, PutDocument)]
+        for name in self._generations.beside if changes else ():
+            await self._change_beside(name, changes)
+        leases = [one.lease for one in [*ours, *await self._put_beside(group)]]
+        if not leases:
+            return
         await self._checkpoint("written", leases)
-        await self._visibility.raise_to([prepared.visible for prepared in group])
+        await self._visibility.raise_to([one.visible for one in ours])
         await self._checkpoint("visible", leases)
         for lease in leases:
             await self._remove_artefacts(lease)
-        for refused in await self._jobs.finish(leases):
+        for refused in await self._jobs.finish(leases, live):
             log.warning("lease_lost", stage=Stage.INDEX, document_id=str(refused.document_id))
+        new = [one.lease.document_id for one in ours if one.lease.kind is JobKind.PROCESS]
+        await self._generations.follow(new)
         await self._checkpoint("finished", leases)
         log.info("indexed", documents=len(leases), request_ids=[lease.request_id for lease in leases])
 
-    async def _accepted(self, group: Sequence[Prepared]) -> Sequence[Prepared]:
+    async def _change_beside(self, name: str, changes: Sequence[IndexOperation]) -> None:
+        """Changes and deletions in a generation that is not live; one that is gone shows nothing to anybody."""
+        try:
+            await self._index.write(name, changes)
+        except Exception as error:
+            self._generations.distrust(name)
+            there = name in {one.name for one in await self._index.generations()}
+            if there and getattr(error, "code", None) != MISSING:
+                raise
+            log.warning("generation_gone", generation=name)
+
+    async def _put_beside(self, group: Sequence[Prepared]) -> list[Prepared]:
+        """Those of the group that were written to a generation of their own: its trouble is not the live one's."""
+        written: list[Prepared] = []
+        for name in {one.lease.generation for one in group if one.lease.generation}:
+            own = [one for one in group if one.lease.generation == name]
+            try:
+                written += await self._accepted(name, own)
+            except AWAY as error:
+                log.warning("generation_away", generation=name, reason=error.code)
+                self._generations.distrust(name)
+                await self._postpone([one.lease for one in own])
+        return written
+
+    async def _accepted(self, generation: str, group: Sequence[Prepared]) -> Sequence[Prepared]:
         """Write all at once; when the index refuses, one by one, so that only what it refuses fails."""
         if not group:
             return group
         try:
-            await self._index.write(self._generation.name, [prepared.operation for prepared in group])
+            await self._index.write(generation, [prepared.operation for prepared in group])
         except AWAY:
             raise
         except Exception as error:
             log.warning("index_refused", documents=len(group), exc_info=error)
             if len(group) > 1:
-                return [one for prepared in group for one in await self._accepted([prepared])]
+                return [one for prepared in group for one in await self._accepted(generation, [prepared])]
             await self._settle(self._jobs.fail(group[0].lease, failure("index_unavailable")))
             return []
         return group
 
     async def _remove_artefacts(self, lease: Lease) -> None:
         """Those of a deleted document, or of the versions before this one."""
-        if lease.kind is JobKind.DELETE:
-            await self._blobs.delete(f"artefacts/{lease.document_id}")
-        elif lease.kind is JobKind.PROCESS:
-            for version in range(1, lease.version):
-                await self._blobs.delete(f"artefacts/{lease.document_id}/{version}")
+        names = (self._generations.live.name, *self._generations.beside)
+        own = [f"vectors/{name}/{lease.document_id}" for name in names]
+        for folder in (f"artefacts/{lease.document_id}", *own):
+            if lease.kind is JobKind.DELETE:
+                await self._blobs.delete(folder)
+            elif lease.kind is not JobKind.UPDATE:
+                for version in range(1, lease.version):
+                    await self._blobs.delete(f"{folder}/{version}")
 
     async def _postpone(self, leases: Sequence[Lease]) -> None:
         """An index that is away is no document's fault: nothing is counted."""

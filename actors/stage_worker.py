@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from actors.embedders import MODEL_AWAY
 from actors.heart import Heart, Holding
 from actors.stages import StageResult, failure
 from domain.errors import LeaseLost, Unavailable
@@ -73,7 +74,10 @@ def lane_order(turn: int) -> tuple[Lane, Lane]:
 def artefact_key(lease: Lease, fence: int | None = None) -> str:
     """Where the lease's stage puts its result: no two leases share a key."""
     number = lease.fence if fence is None else fence
-    return f"artefacts/{lease.document_id}/{lease.version}/{lease.stage.value}.{number}"
+    result = f"{lease.document_id}/{lease.version}/{lease.stage.value}"
+    if lease.generation:  # which may be filled again, by jobs that begin to count anew
+        return f"vectors/{lease.generation}/{result}.{lease.job_id.hex}.{number}"
+    return f"artefacts/{result}.{number}"
 
 
 class StageWorker:
@@ -175,7 +179,8 @@ class StageWorker:
                 return await self._store(lease, result)
             except Unavailable as error:
                 log.warning("stage_postponed", stage=lease.stage, reason=error.code)
-                await self._queue.postpone(lease, failure("storage_unavailable"), STORAGE_WAIT_SECONDS)
+                reason = "model_unavailable" if error.code == MODEL_AWAY else "storage_unavailable"
+                await self._queue.postpone(lease, failure(reason), STORAGE_WAIT_SECONDS)
                 return None
 
     async def _computed(self, lease: Lease, holding: Holding) -> StageResult | Failure:

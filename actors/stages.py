@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import structlog
 
+from actors.embedders import Embedders
 from actors.parser import Parser
 from domain.errors import NotFound
 from domain.job_life import DAMAGED
@@ -48,20 +49,6 @@ class Annotator(Protocol):
     def annotate(self, extraction: Extraction) -> Annotation: ...
 
 
-class Embedder(Protocol):
-    """Vectors of texts: (n, dimension) float32, L2-normalised."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def batch(self) -> int:
-        """How many of them it embeds at once."""
-        ...
-
-    def embed(self, texts: list[str]) -> Vectors: ...
-
-
 @dataclass(frozen=True, slots=True)
 class StageResult:
     """The artefact's bytes, and what operators and events may know about it (never text)."""
@@ -78,22 +65,23 @@ class Stages:
         blobs: BlobStore,
         parser: Parser,
         load_annotator: Callable[[], Annotator],
-        load_embedder: Callable[[], Embedder],
+        embedders: Embedders,
     ) -> None:
         self._blobs = blobs
         self._parser = parser
         self._annotator = functools.cache(load_annotator)
-        self._embedder = functools.cache(load_embedder)
+        self._embedders = embedders
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="models")
 
     async def load(self, stages: Iterable[Stage]) -> None:
         """Load the models that these stages need, once. What keeps a model from loading is no document's fault:
         it is raised as it comes, before there is a document.
         """
-        loaders = {Stage.ANNOTATE: self._annotator, Stage.EMBED: self._embedder}
         for stage in stages:
-            if stage in loaders:
-                await self._in_thread(loaders[stage])
+            if stage is Stage.ANNOTATE:
+                await self._in_thread(self._annotator)
+            if stage is Stage.EMBED:
+                await self._in_thread(self._embedders.loaded, await self._embedders.wanted(None))
 
     async def run(self, lease: Lease) -> StageResult | Failure:
         """The result of the lease's stage. Raises `Unavailable` when storage is away."""
@@ -103,7 +91,9 @@ class Stages:
             case Stage.ANNOTATE:
                 return await self._compute(lease, Stage.EXTRACT, self._annotate)
             case Stage.EMBED:
-                return await self._compute(lease, Stage.ANNOTATE, self._embed)
+                return await self._compute(
+                    lease, Stage.ANNOTATE, functools.partial(self._embed, lease.generation)
+                )
             case Stage.INDEX:
                 raise ValueError("the index writer runs the last stage")
 
@@ -131,10 +121,11 @@ class Stages:
     async def _annotate(self, extraction: bytes) -> StageResult | Failure:
         return await self._in_thread(lambda: annotate(extraction, self._annotator()))
 
-    async def _embed(self, annotation: bytes) -> StageResult:
+    async def _embed(self, generation: str | None, annotation: bytes) -> StageResult:
         """Some passages at a time, by length: in between, the thread is free for another document."""
         content = await self._in_thread(load_annotation, annotation)
-        embedder = await self._in_thread(self._embedder)
+        wanted = await self._embedders.wanted(generation)
+        embedder = await self._in_thread(self._embedders.loaded, wanted)
         texts = [passage.text for passage in content.passages]
         order = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
         parts = [

@@ -54,7 +54,7 @@ async def bare_engine(
     """Milliseconds of the words leg, of the vector leg and of embedding a query, each alone."""
     access = AccessFilter(frozenset({f"user:{await owner_id(settings, secrets, username)}", "role:doctor"}))
     index = open_index(settings, secrets)
-    embedder = load_embedder(settings.models, threads=settings.models.query_threads)
+    embedder = load_embedder(settings.models, queries=True)
     names = VocabularyNames(ensure_vocabulary(settings.models_path))
     asked = [_lexical(query, names, settings.search.query_clauses) for query in queries]
     figures: dict[str, list[float]] = {"lexical": [], "semantic": [], "embedding": []}

@@ -206,7 +206,8 @@ class ModelSettings(Section):
     """Models of the annotate and embed stages and of query embedding."""
 
     encoder: str = Field(
-        "minilm-l6", description="Embedding model: a shipped name, a local folder, or a hub id."
+        "minilm-l6",
+        description="Embedding model: a shipped name, a local folder, or a hub id; later changed by: medsearch index build.",
     )
     recognizer: str = Field(
         "dictionary",

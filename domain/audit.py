@@ -67,6 +67,10 @@ class AuditEvent(StrEnum):
     PROCESSING_PAUSE = "processing.pause"
     PROCESSING_RESUME = "processing.resume"
     INDEX_REBUILD = "index.rebuild"
+    INDEX_BUILD = "index.build"
+    INDEX_STOP = "index.stop"
+    INDEX_PROMOTE = "index.promote"
+    INDEX_DROP = "index.drop"
 
     AUDIT_READ = "audit.read"
     AUDIT_READERS = "audit.readers"

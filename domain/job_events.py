@@ -17,8 +17,13 @@ SOURCE = "/medsearch/processing"
 
 
 def event_of(job: Job, sequence: int, pace: Pace) -> Event | None:
-    """The event of the present state; None for a change of metadata or access and a deletion under way."""
-    if job.kind is JobKind.UPDATE or (job.kind is JobKind.DELETE and job.state.status is not Status.DELETED):
+    """The event of the present state.
+
+    None for a change of metadata or access, a deletion under way, and what is done to a generation that is built.
+    """
+    if job.kind in (JobKind.UPDATE, JobKind.EMBED) or (
+        job.kind is JobKind.DELETE and job.state.status is not Status.DELETED
+    ):
         return None
     if job.state.status.terminal:
         return _event(EventType.DOCUMENT_PROCESSED, job, _result(job, sequence))

@@ -48,6 +48,12 @@ class Job:
     artefacts: Mapping[str, str] = field(default_factory=dict)
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    generation: str | None = None
+
+    @property
+    def urgent(self) -> bool:
+        """A change or deletion: until it has reached the index, search shows too much."""
+        return self.kind in (JobKind.UPDATE, JobKind.DELETE)
 
     @property
     def lease(self) -> Lease:
@@ -69,12 +75,15 @@ class Job:
             kind=self.kind,
             blob_key=self.blob_key,
             artefacts=self.artefacts,
+            generation=self.generation,
         )
 
 
 def first_state(kind: JobKind) -> State:
     """Where a new job starts: processing at the first stage, a change or deletion at the index."""
-    return step(RECEIVED, Happening.ENQUEUE) if kind is JobKind.PROCESS else State(Status.QUEUED, Stage.INDEX)
+    if kind is JobKind.PROCESS:
+        return step(RECEIVED, Happening.ENQUEUE)
+    return State(Status.QUEUED, Stage.EMBED if kind is JobKind.EMBED else Stage.INDEX)
 
 
 def claimed(job: Job, holder: str, now: datetime, lease_seconds: float) -> Job:
@@ -129,7 +138,7 @@ def failed(job: Job, failure: Failure, now: datetime, rules: ProcessingSettings)
     job = replace(job, failures=job.failures + 1, reason_code=failure.code)
     if failure.final:
         return _ended(job, step(job.state, Happening.REJECT), now)
-    if job.failures >= rules.max_failures and job.kind is JobKind.PROCESS:
+    if job.failures >= rules.max_failures and not job.urgent:
         return _ended(job, step(job.state, Happening.QUARANTINE), now)
     return _waiting(job, now, _back_off(job.failures, rules))
 
@@ -141,7 +150,7 @@ def lost(job: Job, now: datetime, rules: ProcessingSettings) -> Job:
     """
     job = replace(job, lost_leases=job.lost_leases + 1, reason_code="lease_lost")
     if job.lost_leases >= rules.max_lost_leases:
-        if job.kind is JobKind.PROCESS:
+        if not job.urgent:
             return _ended(job, step(job.state, Happening.QUARANTINE), now)
         return _waiting(job, now, _back_off(job.lost_leases, rules))
     return replace(job, state=step(job.state, Happening.RELEASE), holder=None, lease_until=None)

@@ -31,9 +31,13 @@ class Stage(StrEnum):
 
 
 class JobKind(StrEnum):
-    """What a job does to its document. Changes and deletions are small, start at the last stage, and overtake."""
+    """What a job does to its document. Changes and deletions are small, start at the last stage, and overtake.
+
+    `EMBED` brings an indexed document into a further generation of the index: from its annotation to new vectors.
+    """
 
     PROCESS = "process"
+    EMBED = "embed"
     UPDATE = "update"
     DELETE = "delete"
 
@@ -66,6 +70,8 @@ class Lease:
     """The original's blob."""
     artefacts: Mapping[str, str] = field(default_factory=dict)
     """Stage -> key of the blob with its result, of the stages that are done."""
+    generation: str | None = None
+    """The generation that an `EMBED` job is for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +123,10 @@ QUARANTINES: dict[str, tuple[str, str]] = {
     "model_failed": (
         "The text could not be analysed.",
         "Retry it; tell an administrator when it happens again.",
+    ),
+    "model_unavailable": (
+        "The embedding model cannot be loaded.",
+        "Put the model back where the platform looks for it: medsearch index status.",
     ),
     "artefact_damaged": (
         "A stored result of the processing cannot be read.",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -129,6 +129,10 @@ class Generation:
     analysis: str
     """Version of `models.analysis`: a change needs a new generation."""
     state: GenerationState = GenerationState.BUILDING
+    source: str = field(default="", compare=False)
+    """Where the encoder was found: a shipped name, a folder, a hub id."""
+    created_at: datetime | None = field(default=None, compare=False)
+    """As the index knows it."""
 
     def __post_init__(self) -> None:
         if not GENERATION_NAME.fullmatch(self.name):

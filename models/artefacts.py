@@ -156,6 +156,13 @@ def dump_vectors(vectors: Vectors, *, encoder: str = "") -> bytes:
     return body.getvalue()
 
 
+def encoder_of_vectors(content: bytes) -> str | None:
+    """Which model made them."""
+    header = _checked("vectors", VERSION, _parsed(content.partition(b"\n")[0]))
+    encoder: str | None = header.get("encoder")
+    return encoder
+
+
 def load_vectors(content: bytes, *, encoder: str | None = None) -> Vectors:
     """The array; with `encoder`, vectors of another model raise `ArtefactFormat`."""
     header, _, body = content.partition(b"\n")

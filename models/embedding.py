@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from config.settings import ModelSettings, NumberType
-from models.encoders import Encoder, ModelUnavailable, Pooling, encoder_identity, locate, verify
+from domain.search import Generation
+from models.encoders import Encoder, ModelUnavailable, Pooling, encoder_identity, encoder_of, locate, verify
 from models.folders import TOKENIZER, read_tokenizer
 
 __all__ = ["Embedder", "ModelUnavailable", "TransformerEmbedder", "encoder_identity", "load_embedder"]
@@ -136,13 +137,16 @@ class TransformerEmbedder:
         return vectors
 
 
-def load_embedder(settings: ModelSettings, *, queries: bool = False) -> TransformerEmbedder:
-    """The encoder of the settings, ready, for passages or for `queries`, which have their own device and threads.
+def load_embedder(
+    settings: ModelSettings, generation: Generation | None = None, *, queries: bool = False
+) -> TransformerEmbedder:
+    """The encoder of a generation, or that of the settings, ready, for passages or for `queries`, which have their
+    own device and threads.
 
     Raises `ModelUnavailable` when the model is not on this machine, or not as it was. Shipped models and folders
     never touch the network.
     """
-    encoder = verify(locate(settings.encoder))
+    encoder = verify(encoder_of(generation, settings) if generation else locate(settings.encoder))
     return TransformerEmbedder(
         encoder,
         device=settings.query_device if queries else settings.device,
@@ -152,6 +156,24 @@ def load_embedder(settings: ModelSettings, *, queries: bool = False) -> Transfor
         numbers=settings.number_type,
         prompt=encoder.query_prompt if queries else encoder.passage_prompt,
     )
+
+
+def tried(generation: Generation, settings: ModelSettings) -> TransformerEmbedder:
+    """The encoder of a generation, after it has made a vector as the generation wants it. Raises `ModelUnavailable`."""
+    try:
+        embedder = load_embedder(settings, generation)
+        made = embedder.embed(["a text to try it"])
+    except ModelUnavailable:
+        raise
+    except Exception as error:  # transformers, tokenizers and torch raise errors of many kinds
+        raise ModelUnavailable(
+            f"The encoder {generation.encoder} cannot be loaded: {type(error).__name__}: {error}"
+        ) from error
+    if made.shape != (1, generation.dimension) or not np.isfinite(made).all():
+        raise ModelUnavailable(
+            f"The encoder {generation.encoder} makes no vectors of {generation.dimension} numbers."
+        )
+    return embedder
 
 
 def _batches(lengths: list[int], size: int, *, alike: bool = False) -> Iterator[list[int]]:

@@ -7,6 +7,7 @@ heeded.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib.util import find_spec
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from config.settings import ModelSettings
+from domain.search import Generation
 from models.folders import (
     ModelUnavailable,
     check_sums,
@@ -29,6 +31,7 @@ __all__ = [
     "ModelUnavailable",
     "Pooling",
     "encoder_identity",
+    "encoder_of",
     "locate",
     "readable_tokens",
     "verify",
@@ -100,6 +103,22 @@ def encoder_identity(settings: ModelSettings) -> tuple[str, int]:
     """(`name@version`, dimension) of the encoder in the settings."""
     encoder = locate(settings.encoder)
     return encoder.name, encoder.dimension
+
+
+def encoder_of(generation: Generation, settings: ModelSettings) -> Encoder:
+    """The encoder that made a generation's vectors: where it was, where the settings say, or by its name.
+
+    Raises `ModelUnavailable` when it is at none of these places; a folder with other content is another encoder.
+    """
+    known = generation.encoder.partition("@")[0]
+    for place in filter(None, dict.fromkeys((generation.source, settings.encoder, known))):
+        with suppress(ModelUnavailable):
+            if (encoder := locate(place)).name == generation.encoder:
+                return encoder
+    raise ModelUnavailable(
+        f"The encoder {generation.encoder} of the index generation '{generation.name}' is not on this machine"
+        f" (it was found as {generation.source or known})."
+    )
 
 
 def locate(encoder: str) -> Encoder:

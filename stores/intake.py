@@ -44,7 +44,7 @@ class Intake:
         if await _late(connection, job.document_id, job.version):
             return
         await connection.execute(
-            "DELETE FROM job WHERE document_id = $1 AND kind = 'process' AND version < $2",
+            "DELETE FROM job WHERE document_id = $1 AND NOT urgent AND version < $2",
             *(job.document_id, job.version),
         )
         await job_rows.insert(connection, job, await self._jobs.pace())

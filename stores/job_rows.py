@@ -30,7 +30,7 @@ _SAVE = """
 _PLAIN = (
     "id", "document_id", "version", "revision", "blob_key", "request_id", "attempt", "failures",
     "lost_leases", "fence", "holder", "lease_until", "ready_at", "reason_code", "facts", "artefacts",
-    "started_at", "finished_at",
+    "started_at", "finished_at", "generation",
 )  # fmt: skip
 """Columns that are fields of the job as they are."""
 _INSERT = """

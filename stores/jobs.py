@@ -21,7 +21,7 @@ from domain.job_life import Job
 from domain.jobs import Failure, JobKind, Lane, Lease, Stage
 from domain.lifecycle import Status
 from domain.pace import Pace
-from stores import job_rows, outbox
+from stores import generation_jobs, job_rows, outbox
 from stores.job_reports import JobReports
 from stores.postgres import Postgres
 
@@ -103,8 +103,8 @@ class JobStore:
             await job_rows.save(connection, [job], pace)
         return job.lease if keep else None
 
-    async def finish(self, leases: Sequence[Lease]) -> list[Lease]:
-        """The last stage of these jobs is done; returns the leases that were lost meanwhile."""
+    async def finish(self, leases: Sequence[Lease], generation: str) -> list[Lease]:
+        """These jobs are in the index, documents in its live `generation`; returns the leases that were lost."""
         lost: list[Lease] = []
         done: list[Job] = []
         async with self.db.transaction() as connection:
@@ -117,7 +117,8 @@ class JobStore:
                 else:
                     done.append(job_life.finished(job, now))
             await job_rows.save(connection, done, self._pace)
-            await _drop(connection, [job.id for job in done if job.kind is JobKind.UPDATE])
+            await generation_jobs.record(connection, done, generation)
+            await _drop(connection, [job.id for job in done if job.kind in (JobKind.UPDATE, JobKind.EMBED)])
         return lost
 
     async def fail(self, lease: Lease, failure: Failure) -> Job:

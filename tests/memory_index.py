@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
-from domain.errors import Conflict, Invalid, NotFound
+from domain.errors import Conflict, Invalid
 from domain.search import (
     AccessFilter,
     Clause,
@@ -40,6 +40,7 @@ from models.query import contains
 from stores.ports import WriteReport
 from stores.search.batch import Indexed, settle
 from stores.search.conditions import mentioned, satisfies
+from stores.search.errors import missing, not_ready
 from stores.search.records import order_keys
 
 K1, B = 1.2, 0.75
@@ -77,6 +78,12 @@ class MemoryIndex:
 
     async def generations(self) -> list[Generation]:
         return [content.facts for content in self._contents.values()]
+
+    async def live(self) -> Generation:
+        for content in self._contents.values():
+            if content.facts.state is GenerationState.LIVE:
+                return content.facts
+        raise not_ready()
 
     async def promote(self, name: str) -> None:
         for content in self._contents.values():
@@ -211,7 +218,7 @@ class MemoryIndex:
         for content in self._contents.values():
             if content.facts.name == name or (name is None and content.facts.state is GenerationState.LIVE):
                 return content
-        raise NotFound("no such generation")
+        raise missing(name)
 
 
 def _matching(content: Content, query: LexicalQuery, access: AccessFilter) -> list[Root]:

@@ -80,14 +80,13 @@ class PneumoniaNames:
 class WordEncoder:
     """`stores.ports.QueryEncoding`; `away` makes it unavailable."""
 
-    name = "words@1"
-
     def __init__(self) -> None:
+        self.name = GENERATION.encoder
         self.away = False
         self.texts: list[str] = []
 
-    async def encode(self, text: str) -> Vector:
-        if self.away:
+    async def encode(self, text: str, encoder: str) -> Vector:
+        if self.away or encoder != self.name:
             raise Unavailable("away")
         self.texts.append(text)
         return vector_of(text)

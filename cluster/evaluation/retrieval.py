@@ -101,6 +101,7 @@ class Asking:
     ) -> None:
         self._settings = settings
         self._index = index
+        self._generation = _generation(embedder)
         self._names = names
         encoder = _InProcess(embedder)
         self._ranking = Ranking(Legs(index, encoder, settings.search), index, settings.search)
@@ -109,7 +110,12 @@ class Asking:
         """The best documents, at most `DEPTH`. Raises `Invalid` for a query over the limits."""
         request = SearchRequest(query=query, mode=mode)
         question = understand(
-            request, AccessFilter(frozenset({READER})), "evaluation", self._names, self._settings.search
+            request,
+            AccessFilter(frozenset({READER})),
+            "evaluation",
+            self._names,
+            self._settings.search,
+            self._generation,
         )
         return await self._of(question)
 
@@ -125,10 +131,9 @@ class _InProcess:
     """`stores.ports.QueryEncoding` without a deployment."""
 
     def __init__(self, embedder: Embedder) -> None:
-        self.name = embedder.name
         self._embedder = embedder
 
-    async def encode(self, text: str) -> Vector:
+    async def encode(self, text: str, encoder: str) -> Vector:
         (vector,) = self._embedder.embed([text])
         return np.asarray(vector, dtype=np.float32)
 
@@ -151,9 +156,7 @@ async def _empty_index(settings: Settings, embedder: Embedder) -> AsyncIterator[
                 exact_below=own.search.exact_below_passages,
             )
             try:
-                await index.create(
-                    Generation("evaluation", embedder.name, embedder.dimension, analysis.VERSION)
-                )
+                await index.create(_generation(embedder))
                 await index.promote("evaluation")
                 yield index
             finally:
@@ -161,6 +164,10 @@ async def _empty_index(settings: Settings, embedder: Embedder) -> AsyncIterator[
         finally:
             server.send_signal(signal.SIGINT)
             await asyncio.to_thread(server.wait, 30)
+
+
+def _generation(embedder: Embedder) -> Generation:
+    return Generation("evaluation", embedder.name, embedder.dimension, analysis.VERSION)
 
 
 async def _prepare(settings: Settings, secrets: SecretStore) -> None:

@@ -7,9 +7,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from config.settings import ModelSettings
 from domain.search import Vector
-from models.embedding import Embedder, load_embedder
+from models.embedding import Embedder
 
 REMEMBERED = 512
 
@@ -22,16 +21,6 @@ class QueryEncoder:
         self._remembered = remembered
         self._known: OrderedDict[str, Vector] = OrderedDict()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="query-encoder")
-
-    @classmethod
-    def of(cls, settings: ModelSettings) -> QueryEncoder:
-        """The encoder of the settings, loaded, with `query_threads` threads; raises `ModelUnavailable`."""
-        return cls(load_embedder(settings, queries=True))
-
-    @property
-    def name(self) -> str:
-        """`name@version` of the model."""
-        return self._embedder.name
 
     async def encode_batch(self, texts: Sequence[str]) -> list[Vector]:
         """One vector of `dimension` float32 a text, L2-normalised, in their order."""

@@ -15,7 +15,6 @@ from deployments.edge.environment import Edge, open_edge
 from deployments.query_encoder.client import EncoderHandle, HandleEncoding
 from deployments.search.routes import router
 from deployments.search.service import SearchPorts, SearchService
-from models.encoders import encoder_identity
 from models.expansion import VocabularyNames
 from models.query import ConceptNames
 from models.terminology import ensure_vocabulary
@@ -46,7 +45,7 @@ def build_app(
     if encoder is None:
         if handle is None:
             raise ValueError("the search application needs a query encoder")
-        encoder = HandleEncoding(handle, encoder_identity(settings.models)[0])
+        encoder = HandleEncoding(handle)
     ports = SearchPorts(
         index=index,
         encoder=encoder,

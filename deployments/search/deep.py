@@ -72,7 +72,12 @@ class DeepPaging:
     async def _ask(self, question: Question, wanted: int, position: _Position) -> LexicalResult:
         async with index_within(self._timeout):
             return await self._index.lexical(
-                question.query, question.access, limit=wanted, sort=question.sort, after=position.after
+                question.query,
+                question.access,
+                limit=wanted,
+                sort=question.sort,
+                after=position.after,
+                generation=question.generation.name,
             )
 
     async def _take(

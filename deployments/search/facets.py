@@ -33,7 +33,12 @@ class FacetCounter:
         query, also = _counted(question, page)
         async with index_within(self._timeout):
             counts = await self._index.facets(
-                query, question.access, facets=[name.value for name in names], also=also, size=VALUES
+                query,
+                question.access,
+                facets=[name.value for name in names],
+                also=also,
+                size=VALUES,
+                generation=question.generation.name,
             )
         return {name: [_value(name, count) for count in counts.get(name.value, ())] for name in names}
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from config.settings import SearchSettings
 from deployments.search.question import Question
 from domain.errors import Unavailable
-from domain.search import GenerationState, LexicalResult, SemanticHit
+from domain.search import LexicalResult, SemanticHit
 from stores.ports import QueryEncoding, SearchIndex
-
-GENERATION_BELIEVED_SECONDS = 5.0
 
 NEAR_IN_HYBRID = 200
 """Most documents that meaning contributes to a hybrid ranking; behind them, words alone tell better."""
@@ -50,14 +47,10 @@ class Legs:
         index: SearchIndex,
         encoder: QueryEncoding,
         settings: SearchSettings,
-        *,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._index = index
         self._encoder = encoder
         self._settings = settings
-        self._clock = clock
-        self._checked = float("-inf")
 
     async def both(self, question: Question) -> LegResults:
         """Words and meaning; without meaning when only that is away. Raises `Unavailable` without words."""
@@ -74,7 +67,12 @@ class Legs:
 
     async def _lexical(self, question: Question) -> LexicalResult:
         async with index_within(self._settings.leg_timeout_seconds):
-            return await self._index.lexical(question.query, question.access, limit=self._settings.window)
+            return await self._index.lexical(
+                question.query,
+                question.access,
+                limit=self._settings.window,
+                generation=question.generation.name,
+            )
 
     async def _semantic_or_none(self, question: Question) -> list[SemanticHit] | None:
         settings = self._settings
@@ -87,10 +85,13 @@ class Legs:
     async def _semantic(self, question: Question, most: int, ratio: float) -> list[SemanticHit]:
         try:
             async with asyncio.timeout(self._settings.leg_timeout_seconds):
-                await self._check_encoder()
-                vector = await self._encoder.encode(question.parsed.meaning)
+                vector = await self._encoder.encode(question.parsed.meaning, question.generation.encoder)
                 hits = await self._index.semantic(
-                    vector, question.access, filters=question.filters, limit=most
+                    vector,
+                    question.access,
+                    filters=question.filters,
+                    limit=most,
+                    generation=question.generation.name,
                 )
         except (Unavailable, TimeoutError) as error:
             raise _no_meaning() from error
@@ -101,15 +102,6 @@ class Legs:
         nearest = max((hit.similarity for hit in hits), default=0.0)
         least = max(self._settings.semantic_floor, nearest * ratio)
         return [hit for hit in hits if hit.similarity >= least]
-
-    async def _check_encoder(self) -> None:
-        """Vectors of two models cannot be compared: the query's must be that of the live generation."""
-        if self._clock() - self._checked < GENERATION_BELIEVED_SECONDS:
-            return
-        live = [one for one in await self._index.generations() if one.state is GenerationState.LIVE]
-        if any(one.encoder != self._encoder.name for one in live):
-            raise _no_meaning()
-        self._checked = self._clock()
 
 
 def _no_meaning() -> Unavailable:

@@ -59,11 +59,17 @@ class Presenter:
             return {}, {}
         nearest = {one.document_id: [one.ordinal] for one in found if one.ordinal is not None}
         words = LexicalQuery(question.parsed.relaxed().clauses, question.filters)
+        name = question.generation.name
         async with index_within(self._timeout):
             roots, passages = await asyncio.gather(
-                self._index.roots(documents, question.access),
+                self._index.roots(documents, question.access, generation=name),
                 self._index.passages(
-                    words, question.access, documents=documents, ordinals=nearest, per_document=PASSAGES
+                    words,
+                    question.access,
+                    documents=documents,
+                    ordinals=nearest,
+                    per_document=PASSAGES,
+                    generation=name,
                 ),
             )
         return {root.document_id: root for root in roots}, passages

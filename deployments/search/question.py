@@ -10,7 +10,7 @@ from uuid import UUID
 from config.settings import SearchSettings
 from deployments.search.schemas import FilterSet, Mode, SearchRequest
 from domain.errors import FieldError, Invalid
-from domain.search import AccessFilter, EntityFilter, Filters, LexicalQuery, SortKey
+from domain.search import AccessFilter, EntityFilter, Filters, Generation, LexicalQuery, SortKey
 from models.query import ConceptNames, ParsedQuery, parse
 
 
@@ -25,6 +25,8 @@ class Question:
     mode: Mode
     sort: SortKey
     query: LexicalQuery
+    generation: Generation
+    """The one that answers, from the first word to the last passage, whatever is promoted meanwhile."""
     bound_to: str
     """The account and a digest of words, mode, filters and order: what a cursor is good for."""
 
@@ -40,7 +42,12 @@ class Question:
 
 
 def understand(
-    request: SearchRequest, access: AccessFilter, account: str, names: ConceptNames, limits: SearchSettings
+    request: SearchRequest,
+    access: AccessFilter,
+    account: str,
+    names: ConceptNames,
+    limits: SearchSettings,
+    generation: Generation,
 ) -> Question:
     """Raises `Invalid`: `search.query_too_long`, `search.too_many_clauses`, `search.sort_not_possible`."""
     if len(request.query) > limits.query_characters:
@@ -57,6 +64,7 @@ def understand(
         mode=request.mode,
         sort=_order(request.sort, parsed),
         query=_query(request.query, parsed, filters),
+        generation=generation,
         bound_to=f"search:{account}:{_digest(request)}",
     )
 

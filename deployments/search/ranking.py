@@ -105,13 +105,18 @@ class Ranking:
         if not near:
             return results
         shared = await self._index.lexical(
-            replace(query, minimum=1, within=near), question.access, limit=len(near)
+            replace(query, minimum=1, within=near),
+            question.access,
+            limit=len(near),
+            generation=question.generation.name,
         )
         hits = sorted((*lexical.hits, *shared.hits), key=lambda hit: (-hit.score, hit.document_id))
         return replace(results, lexical=replace(lexical, hits=tuple(hits)))
 
     async def _matching(self, query: LexicalQuery, question: Question) -> frozenset[UUID]:
-        result = await self._index.lexical(query, question.access, limit=self._settings.window)
+        result = await self._index.lexical(
+            query, question.access, limit=self._settings.window, generation=question.generation.name
+        )
         return frozenset(hit.document_id for hit in result.hits)
 
     def _fused(self, results: LegResults) -> dict[UUID, float]:

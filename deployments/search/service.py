@@ -17,7 +17,7 @@ from deployments.edge.cursors import CursorSigner
 from deployments.search.deep import DeepPaging
 from deployments.search.facets import FacetCounter, scope
 from deployments.search.found import FoundPage
-from deployments.search.legs import Legs
+from deployments.search.legs import Legs, index_within
 from deployments.search.presentation import Presenter
 from deployments.search.question import Question, understand
 from deployments.search.ranking import Ranking
@@ -30,6 +30,7 @@ from domain.ids import new_id
 from domain.search import AccessFilter
 from models.query import ConceptNames
 from stores.ports import AuditEntry, AuditLog, QueryEncoding, SearchIndex, SearchWindows, Visibility
+from stores.search.errors import GenerationMissing
 
 PERMISSION = "search.query"
 SOURCE = "/medsearch/search"
@@ -59,9 +60,7 @@ class SearchService:
         self._settings = settings
         self._clock = clock
         seconds = settings.leg_timeout_seconds
-        self._ranking = Ranking(
-            Legs(ports.index, ports.encoder, settings, clock=clock), ports.index, settings
-        )
+        self._ranking = Ranking(Legs(ports.index, ports.encoder, settings), ports.index, settings)
         self._windowed = WindowPaging(
             self._ranking, ports.windows, ports.visibility, ports.cursors, seconds=settings.window_seconds
         )
@@ -75,9 +74,15 @@ class SearchService:
         Raises `Invalid` for a query over the limits, `Gone` for a cursor that ended or is another's, and
         `Unavailable` when index, visibility or audit are away, or meaning in mode semantic.
         """
+        try:
+            return await self._answer(request, caller)
+        except GenerationMissing:
+            return await self._answer(request, caller)  # it was replaced, and dropped in the same moment
+
+    async def _answer(self, request: SearchRequest, caller: Caller) -> SearchAnswer:
         started = self._clock()
         search_id = new_id()
-        question = self._question(request, caller)
+        question = await self._question(request, caller)
         page = await self._page(question, request)
         hits, facets = await asyncio.gather(
             self._presenter.hits(
@@ -101,10 +106,12 @@ class SearchService:
             search_id=search_id,
         )
 
-    def _question(self, request: SearchRequest, caller: Caller) -> Question:
+    async def _question(self, request: SearchRequest, caller: Caller) -> Question:
         allowed = self._ports.policy.scope(caller.role, PERMISSION) or ""
         access = AccessFilter(within_scope(caller, allowed))
-        return understand(request, access, caller.user_id, self._ports.names, self._settings)
+        async with index_within(self._settings.leg_timeout_seconds):
+            live = await self._ports.index.live()
+        return understand(request, access, caller.user_id, self._ports.names, self._settings, live)
 
     async def _page(self, question: Question, request: SearchRequest) -> FoundPage:
         cursor: dict[str, Any] | None = None

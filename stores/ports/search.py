@@ -45,6 +45,13 @@ class SearchIndex(Protocol):
 
     async def generations(self) -> list[Generation]: ...
 
+    async def live(self) -> Generation:
+        """The live generation as of now, which is never older than a promotion that has ended.
+
+        Raises `Unavailable` (`search.index_missing`) when there is none.
+        """
+        ...
+
     async def promote(self, name: str) -> None:
         """Make `name` the live generation in one step; the former one becomes `retired`."""
         ...
@@ -133,10 +140,12 @@ class SearchIndex(Protocol):
 class QueryEncoding(Protocol):
     """Query texts as vectors, from a process of its own."""
 
-    name: str
-    """`name@version` of the encoder, which must be the one that made the index's vectors."""
+    async def encode(self, text: str, encoder: str) -> Vector:
+        """By the encoder `name@version`, and by no other: that which made the vectors it will be compared with.
 
-    async def encode(self, text: str) -> Vector: ...
+        Raises `Unavailable` when that encoder is not at hand.
+        """
+        ...
 
 
 class Visibility(Protocol):

@@ -49,6 +49,9 @@ class ElasticsearchIndex:
     async def generations(self) -> list[Generation]:
         return await self._generations.all()
 
+    async def live(self) -> Generation:
+        return await self._generations.current()
+
     async def promote(self, name: str) -> None:
         await self._generations.promote(name)
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from elasticsearch import AsyncElasticsearch, BadRequestError
@@ -36,6 +37,13 @@ class ElasticGenerations:
         with answering(None):
             found = await self._client.indices.get(index=self.index("*"), expand_wildcards="all")
         return [self._generation(name, body) for name, body in sorted(found.body.items(), key=_created)]
+
+    async def current(self) -> Generation:
+        """Raises `Unavailable` when there is none."""
+        with answering(None):
+            found = await self._client.indices.get(index=self.live)
+        [(name, body)] = found.body.items()
+        return self._generation(name, body)
 
     async def create(self, generation: Generation) -> None:
         body = index_body(generation, shards=self._shards, replicas=self._replicas)
@@ -89,7 +97,9 @@ class ElasticGenerations:
         if self.live in body["aliases"]:
             state = GenerationState.LIVE
         name = index.removeprefix(self.index(""))
-        return Generation(name, meta["encoder"], meta["dimension"], meta["analysis"], state)
+        made = datetime.fromtimestamp(_created((name, body))[0] / 1000, UTC)
+        source = meta.get("source", "")
+        return Generation(name, meta["encoder"], meta["dimension"], meta["analysis"], state, source, made)
 
 
 def _created(item: tuple[str, dict[str, Any]]) -> tuple[int, str]:

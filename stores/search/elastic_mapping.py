@@ -39,7 +39,12 @@ def index_body(generation: Generation, *, shards: int, replicas: int) -> Source:
         "similarity": "cosine",
         "index_options": {"type": "int8_hnsw", "rescore_vector": {"oversample": 2.0}},
     }
-    meta = {"encoder": generation.encoder, "dimension": generation.dimension, "analysis": generation.analysis}
+    meta = {
+        "encoder": generation.encoder,
+        "dimension": generation.dimension,
+        "analysis": generation.analysis,
+        "source": generation.source,
+    }
     return {
         "settings": {
             "number_of_shards": shards,

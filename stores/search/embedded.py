@@ -68,7 +68,14 @@ class EmbeddedIndex:
         await asyncio.to_thread(shelf.create, self._path / generation.name)
 
     async def generations(self) -> list[Generation]:
-        return await self._registry.all()
+        there = await self._registry.all()
+        self._close_all_but(*(one.name for one in there))
+        return there
+
+    async def live(self) -> Generation:
+        live = await self._registry.live_now()
+        self._close_all_but(live.name)
+        return live
 
     async def promote(self, name: str) -> None:
         await self._registry.promote(name)
@@ -207,8 +214,12 @@ class EmbeddedIndex:
     async def _with(self, name: str | None, ask: Callable[[Generation, Shelves], Awaitable[T]]) -> T:
         """Ask the named generation, or the live one: once more when that was dropped after a promotion."""
         if name is not None:
-            described = await self._registry.named(name)
-            return await ask(described, await self._opened(name))
+            try:
+                return await ask(await self._registry.named(name), await self._opened(name))
+            except (Unavailable, asyncpg.UndefinedTableError):
+                self._registry.forget()
+                await self._registry.named(name)  # says when it was dropped meanwhile
+                raise
         try:
             live = await self._registry.live()
             return await ask(live, await self._opened(live.name))
@@ -218,6 +229,11 @@ class EmbeddedIndex:
             self._registry.forget()
             live = await self._registry.live()
             return await ask(live, await self._opened(live.name))
+
+    def _close_all_but(self, *names: str) -> None:
+        """Another process may remove the files of the others: held open, they would keep their room on the disk."""
+        for name in self._shelves.keys() - set(names):
+            del self._shelves[name]
 
     async def _opened(self, name: str) -> Shelves:
         if name not in self._shelves:

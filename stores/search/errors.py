@@ -7,6 +7,12 @@ from domain.errors import NotFound, Unavailable
 MISSING = "search.index_missing"
 
 
+class GenerationMissing(NotFound):
+    """There is no such generation, or no longer."""
+
+    code = "search.generation_missing"
+
+
 def not_ready() -> Unavailable:
     return Unavailable("The search index is not ready yet.", code=MISSING, retry_after=5)
 
@@ -17,5 +23,5 @@ def lost() -> Unavailable:
     )
 
 
-def missing(name: str) -> NotFound:
-    return NotFound(f"There is no index generation '{name}'.", code="search.generation_missing")
+def missing(name: str) -> GenerationMissing:
+    return GenerationMissing(f"There is no index generation '{name}'.")

@@ -16,7 +16,8 @@ from stores.search.errors import missing, not_ready
 BELIEVED_SECONDS = 0.5
 """How long a process may take a generation for the live one after another was promoted."""
 
-COLUMNS = "name, encoder, dimension, analysis, state"
+MODELS = "name, encoder, dimension, analysis"
+COLUMNS = f"{MODELS}, state, source, created_at"
 
 
 class Registry:
@@ -26,6 +27,7 @@ class Registry:
         self._database = database
         self._clock = clock
         self._live: tuple[float, Generation] | None = None
+        self._known: dict[str, tuple[float, Generation]] = {}
 
     async def all(self) -> list[Generation]:
         """Oldest first."""
@@ -34,7 +36,13 @@ class Registry:
         return [_generation(row) for row in rows]
 
     async def named(self, name: str) -> Generation:
-        """Raises `NotFound` (`search.generation_missing`)."""
+        """At most half a second old; raises `NotFound` (`search.generation_missing`)."""
+        known = self._known.get(name)
+        if known is None or self._clock() - known[0] >= BELIEVED_SECONDS:
+            known = self._known[name] = self._clock(), await self._read(name)
+        return known[1]
+
+    async def _read(self, name: str) -> Generation:
         async with self._database.connection() as connection:
             row = await connection.fetchrow(f"SELECT {COLUMNS} FROM index_generation WHERE name = $1", name)  # noqa: S608
         if row is None:
@@ -44,22 +52,32 @@ class Registry:
     async def live(self) -> Generation:
         """The live generation, at most half a second old; raises `Unavailable` when there is none."""
         if self._live is None or self._clock() - self._live[0] >= BELIEVED_SECONDS:
-            live = [one for one in await self.all() if one.state is GenerationState.LIVE]
-            if not live:
-                raise not_ready()
-            self._live = self._clock(), live[0]
+            return await self.live_now()
         return self._live[1]
+
+    async def live_now(self) -> Generation:
+        """The live generation; raises `Unavailable` when there is none."""
+        async with self._database.connection() as connection:
+            row = await connection.fetchrow(f"SELECT {COLUMNS} FROM index_generation WHERE state = 'live'")  # noqa: S608
+        if row is None:
+            raise not_ready()
+        live = _generation(row)
+        self._live = self._known[live.name] = self._clock(), live
+        return live
 
     def forget(self) -> None:
         """Ask again next time."""
         self._live = None
+        self._known.clear()
 
     async def add(self, generation: Generation) -> None:
         """Register; raises `Conflict` when the name stands for other models."""
         async with self._database.transaction() as connection:
             await connection.execute(
-                f"INSERT INTO index_generation ({COLUMNS}) VALUES ($1, $2, $3, $4, 'building') ON CONFLICT DO NOTHING",  # noqa: S608
-                *astuple(generation)[:4],
+                f"INSERT INTO index_generation ({MODELS}, source, state) VALUES ($1, $2, $3, $4, $5, 'building')"  # noqa: S608
+                " ON CONFLICT (name) DO UPDATE SET source = excluded.source"
+                " WHERE index_generation.encoder = excluded.encoder",
+                *(*astuple(generation)[:4], generation.source),
             )
         if astuple(await self.named(generation.name))[:4] != astuple(generation)[:4]:
             raise Conflict(
@@ -93,5 +111,5 @@ class Registry:
 
 
 def _generation(row: asyncpg.Record) -> Generation:
-    name, encoder, dimension, analysis, state = row
-    return Generation(name, encoder, int(dimension), analysis, GenerationState(state))
+    name, encoder, dimension, analysis, state, source, created_at = row
+    return Generation(name, encoder, int(dimension), analysis, GenerationState(state), source, created_at)

@@ -20,7 +20,7 @@ RECORDS = [(new_id(), patient) for patient in ("LAB|7", None, "LAB|9")]
 
 @pytest.fixture(scope="module")
 def first_version() -> Iterator[Servers]:
-    with running_servers({"auth": "0001", "audit": "0001"}) as servers:
+    with running_servers({"auth": "0001", "audit": "0001", "processing": "0001"}) as servers:
         yield servers
 
 
@@ -69,3 +69,32 @@ async def test_filled_databases_of_the_first_version_come_up_to_date(first_versi
     assert (state["active"], state["restriction"]) == (True, None)
     assert set(state["principals"]) == {f"user:{ACCOUNT}", "role:patient", "self:LAB|7"}
     await reader.close()
+
+
+async def test_the_index_of_before_is_the_first_generation_and_holds_what_was_indexed(
+    first_version: Servers,
+) -> None:
+    settings, secrets = first_version.settings, first_version.secrets
+    processing = await connect(database(settings, "processing", databases.OWNER), secrets)
+    jobs = {kind: new_id() for kind in ("indexed", "queued", "update")}
+    for name, document_id in jobs.items():
+        await processing.execute(
+            """
+            INSERT INTO job (id, document_id, version, revision, kind, lane, status, stage, blob_key, request_id,
+                             sequence, artefacts, finished_at)
+            VALUES ($1, $2, 3, 1, $3, 'online', $4, $5, '', '', 1, '{"embed": "artefacts/x"}', $6)
+            """,
+            new_id(),
+            document_id,
+            "update" if name == "update" else "process",
+            "indexed" if name == "indexed" else "queued",
+            None if name == "indexed" else "index",
+            datetime.now(UTC) if name == "indexed" else None,
+        )
+    for _ in range(2):
+        await databases.migrate(settings, secrets, "processing")
+    held = await processing.fetch("SELECT * FROM generation_document")
+    assert [tuple(row) for row in held] == [("g1", jobs["indexed"], 3, "artefacts/x")]
+    urgent = dict(await processing.fetch("SELECT document_id, urgent FROM job"))
+    assert urgent == {jobs["indexed"]: False, jobs["queued"]: False, jobs["update"]: True}
+    await processing.close()

@@ -60,7 +60,7 @@ AFFIRMED = Assertion()
 
 
 def generation(name: str) -> Generation:
-    return Generation(name, "seeded@1", DIMENSION, "1")
+    return Generation(name, "seeded@1", DIMENSION, "1", source="/models/seeded")
 
 
 async def live(index: SearchIndex) -> str:
@@ -724,7 +724,10 @@ class GenerationsConformance:
         assert one.id not in await found(index, words("fever"))
         result = await index.lexical(words("fever"), ANNA, limit=5, generation=fresh.name)
         assert [hit.document_id for hit in result.hits] == [one.id]
+        assert (await index.live()).name == old
         await index.promote(fresh.name)
+        now = await index.live()
+        assert (now.name, now.encoder, now.source) == (fresh.name, fresh.encoder, fresh.source)
         assert await found(index, words("fever")) == {one.id}
         states = {g.name: g.state for g in await index.generations()}
         assert (states[old], states[fresh.name]) == (GenerationState.RETIRED, GenerationState.LIVE)

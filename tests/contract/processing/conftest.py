@@ -25,7 +25,7 @@ from tests.contract.processing.writing import Bench
 RULES = ProcessingSettings(
     lease_seconds=30, heartbeat_seconds=0.1, backoff_seconds=(0.05, 0.1, 0.2), poll_seconds=0.05
 )
-TABLES = ("job", "worker", "scaling_decision", "outbox")
+TABLES = ("job", "filling", "generation_document", "worker", "scaling_decision", "outbox")
 
 Upload = Callable[..., Awaitable[UUID]]
 

@@ -29,8 +29,7 @@ READER = AccessFilter(frozenset({"user:7"}))
 
 async def indexed(bench: Bench, count: int) -> list[UUID]:
     documents = [await bench.ready() for _ in range(count)]
-    writer = bench.writer()
-    assert await writer.prepare()
+    writer = await bench.prepared()
     await writer.write_batch()
     return documents
 
@@ -49,15 +48,14 @@ async def test_a_lost_index_stays_lost_while_documents_count_as_indexed(bench, p
         bench.index.made = {"g1": replace(GENERATION, state="live")}
         bench.index.lost = True
     with pytest.raises(Unavailable) as caught:
-        await bench.writer().prepare()
+        await bench.prepared()
     assert (caught.value.code, "medsearch index rebuild" in caught.value.message) == (
         "search.index_missing",
         True,
     )
     assert (bench.index.lost, bool(bench.index.made)) == (gone == "folder", gone == "folder")
     assert await rebuilt(bench) == 3
-    writer = bench.writer()
-    assert await writer.prepare()
+    writer = await bench.prepared()
     await written(writer, 3)
     assert {key: put.root for key, put in bench.index.documents.items()} == {
         key: put.root for key, put in before.items()
@@ -107,8 +105,7 @@ async def test_what_was_deleted_or_withdrawn_does_not_come_back(bench, tell):
     bench.documents.put(deleted, revision=2, deleted=True)
     await tell(EventType.DOCUMENT_DELETED, deleted, revision=2)
     bench.index = MemoryIndex()
-    writer = bench.writer()
-    assert await writer.prepare()
+    writer = await bench.prepared()
     await writer.write_batch()
     (put,) = bench.index.documents.values()
     assert isinstance(put, PutDocument)
@@ -158,10 +155,9 @@ async def test_f14_ids_and_results_are_those_of_before(
     with pytest.raises(Unavailable, match="medsearch index rebuild"):
         await answers()
     with pytest.raises(Unavailable, match="medsearch index rebuild"):
-        await bench.writer().prepare()
+        await bench.prepared()
     assert await queue_all(settings, secrets) == 7
-    writer = bench.writer()
-    assert await writer.prepare()
+    writer = await bench.prepared()
     await writer.write_batch()
     assert await answers() == before
     async with processing.connection() as connection:

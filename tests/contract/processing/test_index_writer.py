@@ -176,8 +176,8 @@ async def test_changes_and_deletions_reach_the_index(bench, tell, published):
 async def test_a_revocation_and_a_rejected_version_leave_nothing_to_count(bench, tell):
     bench.index = SearchableIndex()
     document = await bench.ready()
-    assert await bench.writer().prepare()
-    await bench.writer().write_batch()
+    writer = await bench.prepared()
+    await writer.write_batch()
     assert await counted(bench.index, "user:7") == 1
     bench.documents.put(document, revision=2, access_list=frozenset({"user:8"}))
     await tell(EventType.DOCUMENT_ACCESS_CHANGED, document, version=1, revision=2)
@@ -273,9 +273,8 @@ async def claimed(bench) -> Lease:
 
 async def test_vectors_of_another_model_are_refused(bench, published, rules):
     document = await bench.ready()
-    writer = bench.writer()
-    writer._generation = replace(GENERATION, encoder="other@2")
-    await writer.write_batch()
+    bench.generation = replace(GENERATION, encoder="other@2")
+    await bench.writer().write_batch()
     last = (await published())[-1]
     assert (last["document_id"], last["reason_code"], last["status"]) == (
         str(document),
@@ -303,17 +302,17 @@ async def test_f19_a_writer_frozen_past_its_lease_is_refused(bench, published, l
     thaw.set()
     await slow
     assert await outcomes(published, document) == []
-    assert await bench.jobs.finish([lease]) == []
+    assert await bench.jobs.finish([lease], "g1") == []
     assert await outcomes(published, document) == ["indexed"]
 
 
-async def test_the_first_generation_is_made_and_another_models_one_is_not_touched(bench):
-    assert await bench.writer().prepare()
+async def test_the_first_generation_is_made_and_one_of_another_analysis_is_not_touched(bench):
+    await bench.prepared()
     assert [g.state for g in await bench.index.generations()] == ["live"]
-    assert await bench.writer().prepare()
-    bench.index.made["g1"] = replace(bench.index.made["g1"], encoder="other@2")
+    await bench.prepared()
+    bench.index.made["g1"] = replace(bench.index.made["g1"], analysis="2")
     with pytest.raises(Unavailable) as refusal:
-        await bench.writer().prepare()
+        await bench.prepared()
     assert refusal.value.code == "index.generation_mismatch"
 
 

@@ -80,7 +80,7 @@ async def test_a_change_under_work_does_not_swallow_the_next(jobs, tell, reports
     [lease] = await jobs.claim([Stage.INDEX], "w")
     await tell(EventType.DOCUMENT_ACCESS_CHANGED, document, revision=3)
     assert [revision for _, _, revision in await kinds(reports, document)] == [2, 3]
-    await jobs.finish([lease])
+    await jobs.finish([lease], "g1")
     assert [revision for _, _, revision in await kinds(reports, document)] == [3]
 
 
@@ -100,5 +100,5 @@ async def test_a_replayed_batch_changes_nothing(jobs, reports):
 async def test_a_requeued_update_of_an_indexed_document_is_not_told(jobs, tell, published):
     await tell(EventType.DOCUMENT_METADATA_CHANGED, new_id(), revision=2)
     [lease] = await jobs.claim([Stage.INDEX], "w")
-    await jobs.finish([lease])
+    await jobs.finish([lease], "g1")
     assert await published() == []

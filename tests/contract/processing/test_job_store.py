@@ -74,7 +74,7 @@ async def test_stage_results_are_kept_and_announced_in_order(jobs, upload, publi
     assert await jobs.complete_stage(lease, "a/embed.1", {}, keep=False) is None
     index = await claim(jobs, Stage.INDEX, holder="writer")
     assert (index.fence, index.artefacts["embed"]) == (2, "a/embed.1")
-    assert await jobs.finish([index]) == []
+    assert await jobs.finish([index], "g1") == []
     events = await published()
     assert [(e["status"], e["stage"]) for e in events] == [
         ("queued", "extract"),
@@ -320,8 +320,8 @@ async def test_finish_tells_which_leases_were_lost(jobs, upload):
     await to_index(jobs)
     leases = await jobs.claim([Stage.INDEX], "writer", limit=2)
     gone = replace(leases[0], fence=99)
-    assert await jobs.finish([gone, leases[1]]) == [gone]
-    assert await jobs.finish([leases[0]]) == []
+    assert await jobs.finish([gone, leases[1]], "g1") == [gone]
+    assert await jobs.finish([leases[0]], "g1") == []
 
 
 async def test_stats_count_by_stage_and_lane(jobs, upload, reports):
@@ -335,7 +335,7 @@ async def test_stats_count_by_stage_and_lane(jobs, upload, reports):
     }
     assert stats.eta_seconds is None
     [lease] = await jobs.claim([Stage.INDEX], "writer")
-    await jobs.finish([lease])
+    await jobs.finish([lease], "g1")
     stats = await reports.stats()
     assert (await reports.indexed(), stats.backlog) == (1, 1)
     assert stats.eta_seconds == pytest.approx(300)

@@ -7,9 +7,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
+from actors.generations import Generations
 from actors.heart import Heart
 from actors.index_writer import IndexWriter, pass_by
 from domain.jobs import Lease, Stage
+from stores.generation_jobs import GenerationJobs
 from stores.jobs import JobStore
 from stores.postgres import Postgres
 from stores.visibility import PostgresVisibility
@@ -31,18 +33,30 @@ class Bench:
         self.upload = upload
         self.index: Any = MemoryIndex()
         self.generation = GENERATION
+        self.filling = GenerationJobs(jobs.db)
         self.documents = Documents()
         self.blobs = MemoryBlobs()
 
-    def writer(self, name: str = "writer", checkpoint=pass_by) -> IndexWriter:
+    def generations(self) -> Generations:
+        return Generations(self.index, self.filling, self.jobs, self.generation)
+
+    async def prepared(self, name: str = "writer") -> IndexWriter:
+        """A writer that has seen to its generations, as its duty begins."""
+        generations = self.generations()
+        await generations.prepare()
+        return self.writer(name, generations=generations)
+
+    def writer(
+        self, name: str = "writer", checkpoint=pass_by, generations: Generations | None = None
+    ) -> IndexWriter:
         return IndexWriter(
             name,
             jobs=self.jobs,
             index=self.index,
+            generations=generations or self.generations(),
             directory=self.documents,
             visibility=PostgresVisibility(self.search),
             blobs=self.blobs,
-            generation=self.generation,
             heart=self.heart,
             waker=Waker(),
             batch=64,

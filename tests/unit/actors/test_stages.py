@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from actors.embedders import Embedders
 from actors.stages import MAX_MENTIONS, MAX_PASSAGES, StageResult, Stages
 from domain.errors import Unavailable
 from domain.jobs import Failure, Stage
+from domain.search import Generation
 from domain.text import Annotation, Extraction, Mention, MentionType, Page, Passage
 from models.artefacts import (
     dump_annotation,
@@ -62,6 +64,15 @@ class Broken:
         raise RuntimeError(TEXT)
 
 
+def embedders(load) -> Embedders:
+    """Of an index without a generation yet."""
+
+    async def none() -> list[Generation]:
+        return []
+
+    return Embedders(none, lambda _: load())
+
+
 class Bench:
     def __init__(
         self, outcome: Extraction | Failure | None = None, annotator=Annotator, embedder=Embedder
@@ -73,7 +84,7 @@ class Bench:
             self.blobs,
             self.parser,
             self._loader("annotator", annotator),
-            self._loader("embedder", embedder),
+            embedders(self._loader("embedder", embedder)),
         )
 
     def _loader(self, name, made):
@@ -171,7 +182,7 @@ async def test_a_model_that_cannot_be_loaded_is_no_documents_failure(trouble):
     def load():
         raise trouble
 
-    stages = Stages(MemoryBlobs(), Parser(Failure("x", "")), Annotator, load)
+    stages = Stages(MemoryBlobs(), Parser(Failure("x", "")), Annotator, embedders(load))
     await stages.load([Stage.ANNOTATE])
     with pytest.raises(type(trouble)):
         await stages.load([Stage.EMBED])

@@ -79,7 +79,8 @@ def test_one_title_for_many_files_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        *("login", "logout", "upload", "search", "ingest", "index rebuild", "keys", "mail"),
+        *("login", "logout", "upload", "search", "ingest", "keys", "mail"),
+        *("index rebuild", "index status", "index build", "index stop", "index promote", "index drop"),
         *("admin create", "admin list", "admin show", "admin approve", "admin refuse", "admin suspend"),
         *("admin activate", "admin unlock", "admin role", "admin departments", "admin own-record"),
         *("admin treatment start", "admin treatment list", "admin treatment end"),

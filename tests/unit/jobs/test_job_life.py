@@ -34,6 +34,19 @@ def under_work(stage: Stage = Stage.EXTRACT, kind: JobKind = JobKind.PROCESS) ->
     return job_life.claimed(waiting, "w", NOW, 60)
 
 
+def test_a_job_for_a_further_generation_begins_at_its_stage_ends_like_a_document_and_tells_nobody() -> None:
+    fresh = job(JobKind.EMBED, generation="g2")
+    assert (fresh.state, fresh.urgent) == (State(Status.QUEUED, Stage.EMBED), False)
+    claimed = job_life.claimed(fresh, "w", NOW, 60)
+    assert claimed.lease.generation == "g2"
+    indexing = job_life.advanced(claimed, "vectors/g2/x", {}, NOW, 60, keep=True)
+    done = job_life.finished(indexing, NOW)
+    spent = replace(claimed, failures=RULES.max_failures - 1)
+    stopped = job_life.failed(spent, Failure("model_failed", ""), NOW, RULES)
+    assert (done.state.status, stopped.state.status) == (Status.INDEXED, Status.QUARANTINED)
+    assert [event_of(one, 1, Pace()) for one in (fresh, claimed, indexing, done, stopped)] == [None] * 5
+
+
 def test_a_claim_counts_the_attempt_and_raises_the_fence() -> None:
     claimed = under_work()
     assert (claimed.attempt, claimed.fence, claimed.holder) == (1, 1, "w")

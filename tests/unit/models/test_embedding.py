@@ -14,8 +14,10 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from config.settings import ModelSettings
-from models.embedding import TransformerEmbedder, encoder_identity, load_embedder
-from models.encoders import ModelUnavailable, locate, verify
+from domain.search import Generation
+from models.embedding import TransformerEmbedder, encoder_identity, load_embedder, tried
+from models.encoders import ModelUnavailable, encoder_of, locate, verify
+from tests.tiny_encoder import tiny_encoder
 
 TEXTS = [
     "Pneumonia of the left lower lobe.",
@@ -87,6 +89,32 @@ def test_an_altered_file_is_another_version(tmp_path: Path) -> None:
         (folder / "config.json").write_text('{"hidden_size": 4}')
         names.append(locate(str(folder)).name)
     assert names[0] != names[1]
+
+
+def test_a_generations_encoder_is_found_where_it_was_or_where_the_settings_say(tmp_path: Path) -> None:
+    there = tiny_encoder(tmp_path / "a" / "letters")
+    name = locate(str(there)).name
+    generation = Generation("g2", name, 32, "1", source=str(there))
+    assert load_embedder(ModelSettings(), generation).name == name
+    moved = there.rename(tmp_path / "letters")
+    with pytest.raises(ModelUnavailable, match="g2"):
+        encoder_of(generation, ModelSettings())
+    assert encoder_of(generation, ModelSettings(encoder=str(moved))).folder == moved
+    tiny_encoder(moved, seed=2)
+    with pytest.raises(ModelUnavailable, match="g2"):
+        encoder_of(generation, ModelSettings(encoder=str(moved)))
+
+
+def test_generations_of_before_tell_their_encoder_by_its_name() -> None:
+    assert encoder_of(Generation("g1", "minilm-l6@1", 384, "1"), ModelSettings()).name == "minilm-l6@1"
+
+
+def test_a_model_is_tried_before_it_is_relied_on(tmp_path: Path) -> None:
+    folder = tiny_encoder(tmp_path / "letters")
+    generation = Generation("g2", locate(str(folder)).name, 32, "1", source=str(folder))
+    assert tried(generation, ModelSettings()).dimension == 32
+    with pytest.raises(ModelUnavailable, match="33 numbers"):
+        tried(replace(generation, dimension=33), ModelSettings())
 
 
 def test_an_unknown_model_offline_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

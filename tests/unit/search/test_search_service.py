@@ -20,8 +20,18 @@ from domain.ids import new_id
 from domain.search import PutDocument, SortKey
 from domain.text import AssertionLabel
 from tests.memory_index import MemoryIndex
-from tests.search_world import PNEUMONIA, PneumoniaNames, World, clinician, document, mention
+from tests.search_world import (
+    GENERATION,
+    PNEUMONIA,
+    PneumoniaNames,
+    World,
+    clinician,
+    document,
+    mention,
+    vector_of,
+)
 
+NEW = replace(GENERATION, name="g2", encoder="words@2")
 FEVER = "HP:0001945"
 
 
@@ -576,9 +586,52 @@ class TestAway:
         world.encoder.name = "other@2"
         assert (await asked(world, "fever")).degraded == ["semantic"]
 
+    async def test_a_search_stays_with_the_generation_it_began_with(self, world: World) -> None:
+        await world.put(document("fever"))
+        await world.index.create(NEW)
+        fresh = [document("fever") for _ in range(2)]
+        await world.index.write(NEW.name, fresh)
+        for one in fresh:
+            world.visibility.rows[one.root.document_id] = (1, frozenset(one.root.access))
+        asked_by: list[str] = []
+
+        class Promoting(type(world.encoder)):  # type: ignore[misc]
+            async def encode(self, text: str, encoder: str) -> Any:
+                asked_by.append(encoder)
+                await world.index.promote(NEW.name)
+                return vector_of(text)
+
+        world.encoder = Promoting()
+        answer = await asked(world, "fever", facets=["document_type"])
+        assert (answer.total.value, answer.degraded, len(answer.hits)) == (1, [], 1)
+        assert answer.facets[FacetName.DOCUMENT_TYPE][0].count == 1
+        assert (await asked(world, "fever")).total.value == 2
+        assert asked_by == [GENERATION.encoder, NEW.encoder]
+
+    async def test_a_generation_that_is_dropped_during_a_search_is_replaced_by_the_live_one(
+        self, world: World
+    ) -> None:
+        await world.put(document("fever"))
+        await world.index.create(NEW)
+        fresh = document("fever")
+        await world.index.write(NEW.name, [fresh])
+        world.visibility.rows[fresh.root.document_id] = (1, frozenset(fresh.root.access))
+
+        class Dropping(type(world.encoder)):  # type: ignore[misc]
+            async def encode(self, text: str, encoder: str) -> Any:
+                if encoder == GENERATION.encoder:
+                    await world.index.promote(NEW.name)
+                    await world.index.drop(GENERATION.name)
+                return vector_of(text)
+
+        world.encoder = Dropping()
+        answer = await asked(world, "fever", mode="semantic")
+        assert ids(answer) == [fresh.root.document_id]
+        assert len(world.audit.entries) == 1
+
     async def test_an_encoder_that_hangs_holds_nobody_up(self, world: World) -> None:
         class Hanging(type(world.encoder)):  # type: ignore[misc]
-            async def encode(self, text: str) -> Any:
+            async def encode(self, text: str, encoder: str) -> Any:
                 await asyncio.sleep(60)
 
         await world.put(document("fever"))
