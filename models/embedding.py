@@ -80,12 +80,9 @@ class TransformerEmbedder:
         self._tokenizer.enable_truncation(longest)
         self._model = self._read(encoder.folder)
         if self.runtime.numbers is NumberType.INT8 and (off := self._disagreement()) is not None:
-            if numbers is NumberType.INT8:
-                raise ModelUnavailable(
-                    f"models.number_type is int8, but {self.name} gives other vectors then (mean cosine {off:.3f})."
-                )
-            self.runtime = replace(self.runtime, numbers=NumberType.FLOAT32)
-            self._model = self._read(encoder.folder)
+            raise ModelUnavailable(
+                f"models.number_type is int8, but {self.name} gives other vectors then (mean cosine {off:.3f})."
+            )
 
     def _read(self, folder: Path) -> Any:
         from models.pretrained import read_pretrained

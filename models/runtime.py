@@ -52,8 +52,8 @@ class Runtime:
 def choose_runtime(device: str, wanted: NumberType, flags: frozenset[str] | None = None) -> Runtime:
     """The runtime of the settings; `flags` are the processor's, found out when they are not given.
 
-    `auto` is half precision on a GPU, bfloat16 or int8 on a processor that has instructions for it, which are slow
-    on all others, and else float32. Raises `ModelUnavailable` for what the device cannot do.
+    `auto` is half precision on a GPU, bfloat16 on a processor that has instructions for it, which is slow on all
+    others, and else float32. Raises `ModelUnavailable` for what the device cannot do.
     """
     there = torch_device(device)
     known = processor_flags() if flags is None else flags
@@ -104,6 +104,4 @@ def has_int8() -> bool:
 def _of_processor(flags: frozenset[str]) -> NumberType:
     if flags & {"avx512_bf16", "amx_bf16"}:
         return NumberType.BFLOAT16
-    if flags & {"avx512_vnni", "avx_vnni"} and has_int8():
-        return NumberType.INT8
     return NumberType.FLOAT32

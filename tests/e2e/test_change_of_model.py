@@ -56,6 +56,9 @@ class Searcher:
             return ()
         return tuple(hit["document_id"] for hit in answer.json()["hits"])
 
+    def close(self) -> None:
+        self._client.close()
+
     def all_questions(self) -> list[Answer]:
         return [self.ask(question) for question in range(len(QUESTIONS))]
 
@@ -85,7 +88,7 @@ class Searcher:
 
 
 @pytest.fixture
-def searcher(demo: Platform, person: Callable[[], Person], tmp_path: Path) -> Searcher:
+def searcher(demo: Platform, person: Callable[[], Person], tmp_path: Path) -> Iterator[Searcher]:
     doctor = person()
     doctor.login()
     letters = []
@@ -96,7 +99,9 @@ def searcher(demo: Platform, person: Callable[[], Person], tmp_path: Path) -> Se
         )
     done = doctor.medsearch("upload", *map(str, letters), "--wait", timeout=300)
     assert done.returncode == 0, done.stderr
-    return Searcher(demo, doctor.email)
+    searcher = Searcher(demo, doctor.email)
+    yield searcher
+    searcher.close()
 
 
 def index(platform: Platform, *arguments: str) -> str:
