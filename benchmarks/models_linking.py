@@ -54,7 +54,7 @@ def nearest(linker: Linker) -> Callable[[str], Sequence[Concept]]:
 
     def ranked(text: str) -> list[Concept]:
         mention = read(text)
-        near = [each.near for system in SYSTEMS for each in linker.candidates(mention, system)]
+        near = [each for system in SYSTEMS for each in linker.candidates(mention, system)]
         return [Concept(each.code, each.name, each.cosine) for each in near]
 
     return ranked

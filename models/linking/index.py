@@ -27,7 +27,7 @@ from models.terminology.build import (
 )
 from models.terminology.merging import Key, Surface, merge
 from models.terminology.sources import SYSTEMS, Entry
-from models.terminology.strings import StringTable
+from models.terminology.strings import StringTable, mapped
 from models.terminology.vocabulary import VocabularyFormat
 
 FORMAT = 1
@@ -45,12 +45,16 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """A name near a mention. `mapped`: its code was brought over from another terminology."""
+    """A concept by the nearest of its names; `further` is how many of its names are near besides.
+
+    `mapped`: that name has the code from another terminology.
+    """
 
     name: str
     cosine: float
     code: str
     mapped: bool
+    further: int = 0
 
 
 class NameIndex:
@@ -72,7 +76,10 @@ class NameIndex:
         return sum(map(len, self._parts.values()))
 
     def near(self, vector: Vectors, system: str, count: int) -> list[Near]:
-        """The `count` nearest names of a terminology, nearest first, as far as the nearest cells hold them."""
+        """The concepts of the `count` nearest names of a terminology, nearest first.
+
+        As far as the nearest cells hold them.
+        """
         return self._parts[system].near(vector, count)
 
 
@@ -83,8 +90,7 @@ class _Names:
         self._codes = codes
         self._names = StringTable.load(folder, f"{system}.names")
         self._vectors, self._centres, self._edges, self._links = (
-            np.asarray(np.load(folder / f"{system}.{name}.npy", mmap_mode="r"))
-            for name in ("vectors", "centres", "edges", "links")
+            mapped(folder / f"{system}.{name}.npy") for name in ("vectors", "centres", "edges", "links")
         )
 
     def __len__(self) -> int:
@@ -98,12 +104,16 @@ class _Names:
         rows = np.concatenate([np.arange(start, end) for start, end in ranges])
         vectors = np.concatenate([self._vectors[start:end] for start, end in ranges])
         cosines = vectors.astype(np.float32) @ (vector / np.float32(127))
-        return [self.at(int(rows[best]), float(cosines[best])) for best in _highest(cosines, count)]
+        places = _highest(cosines, count)
+        by_code: dict[int, list[int]] = {}
+        for place, link in zip(places, self._links[rows[places]].tolist(), strict=True):
+            by_code.setdefault(link >> 1, []).append(place)
+        return [self.at(int(rows[own[0]]), float(cosines[own[0]]), len(own) - 1) for own in by_code.values()]
 
-    def at(self, row: int, cosine: float = 1.0) -> Near:
+    def at(self, row: int, cosine: float = 1.0, further: int = 0) -> Near:
         """The name of a row."""
         link = int(self._links[row])
-        return Near(self._names[row], cosine, self._codes[link >> 1], bool(link & 1))
+        return Near(self._names[row], cosine, self._codes[link >> 1], bool(link & 1), further)
 
 
 def _highest(values: npt.NDArray[np.float32], count: int) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -30,14 +30,6 @@ _DRUGS = "DRUGBANK"
 _OF_FINDINGS = tuple(system for system in SYSTEMS if system != _DRUGS)
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A concept by the nearest of its names; `further` is how many of its names are near besides."""
-
-    near: Near
-    further: int
-
-
 class Linker:
     """Holds no state between mentions but a cache; the same text always links to the same concepts."""
 
@@ -51,6 +43,7 @@ class Linker:
         self.name = f"linking@{index.version}"
         self._cached = lru_cache(maxsize=20_000)(self._ranked)
         self._read = lru_cache(maxsize=20_000)(read)
+        self._label = lru_cache(maxsize=20_000)(self._labelled)
 
     def weighed_by(self, weights: Figures) -> Linker:
         """The same with other weights of the scores."""
@@ -89,19 +82,16 @@ class Linker:
                 return tuple(replace(each, score=each.score * BROADER_SCORE) for each in meaning.concepts)
         return ()
 
-    def candidates(self, mention: Reading, system: str) -> list[Candidate]:
+    def candidates(self, mention: Reading, system: str) -> list[Near]:
         """The concepts of a terminology that are weighed, nearest first."""
         vector = self._vectors.of(mention.key)
-        near: dict[str, list[Near]] = {}
-        for each in self._index.near(vector, system, CANDIDATES) if vector.any() else ():
-            near.setdefault(each.code, []).append(each)
-        return [Candidate(own[0], len(own) - 1) for own in near.values()]
+        return self._index.near(vector, system, CANDIDATES) if vector.any() else []
 
-    def weighable(self, mention: Reading, candidates: Sequence[Candidate]) -> tuple[Figures, Figures]:
+    def weighable(self, mention: Reading, candidates: Sequence[Near]) -> tuple[Figures, Figures]:
         """The figures of `models.linking.scoring` for each candidate, and for none of them."""
-        names = [self._read(candidate.near.name) for candidate in candidates]
-        cosines = [candidate.near.cosine for candidate in candidates]
-        further = [candidate.further for candidate in candidates]
+        names = [self._read(near.name) for near in candidates]
+        cosines = [near.cosine for near in candidates]
+        further = [near.further for near in candidates]
         return features(mention, names, cosines, further), outside_features(mention)
 
     def _ranked(self, text: str, kind: MentionType | None) -> tuple[Concept, ...]:
@@ -120,13 +110,12 @@ class Linker:
         candidates = self.candidates(mention, system)
         weights = self._weights[SYSTEMS.index(system)]
         shares = probabilities(*self.weighable(mention, candidates), weights)
-        for candidate, share in zip(candidates, shares.tolist(), strict=True):
-            near = candidate.near
-            score = round(share * (MAPPED_SCORE if near.mapped else 1.0), 4)
+        for near, share in zip(candidates, shares.tolist(), strict=True):
+            score = round(share * (MAPPED_SCORE if near.mapped else 1.0), 3)
             if score:
                 yield Concept(near.code, self._label(near.code), score)
 
-    def _label(self, code: str) -> str:
+    def _labelled(self, code: str) -> str:
         return self._vocabulary.label(code) or code
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,11 @@ def part(flat: Rows, ends: Rows, index: int) -> Rows:
     """Part `index` of many lists in one array, of which `ends` says where each ends."""
     start = int(ends[index - 1]) if index else 0
     return flat[start : int(ends[index])]
+
+
+def mapped(path: Path) -> npt.NDArray[Any]:
+    """An array of a file, its pages shared; not as `numpy.memmap`, whose items are slow to get."""
+    return np.asarray(np.load(path, mmap_mode="r"))
 
 
 class StringTable:
@@ -33,7 +39,7 @@ class StringTable:
     @classmethod
     def load(cls, folder: Path, name: str) -> StringTable:
         """Map the table that `save` wrote."""
-        return cls(*(np.load(folder / f"{name}.{part}.npy", mmap_mode="r") for part in ("blob", "ends")))
+        return cls(*(mapped(folder / f"{name}.{part}.npy") for part in ("blob", "ends")))
 
     def save(self, folder: Path, name: str) -> None:
         np.save(folder / f"{name}.blob.npy", self._blob)

@@ -15,7 +15,7 @@ from domain.errors import MedsearchError
 from domain.text import Concept, MentionType
 from models.analysis import analyse
 from models.terminology.hashing import extend, name_key, word_key, word_keys
-from models.terminology.strings import StringTable, part
+from models.terminology.strings import StringTable, mapped, part
 
 FORMAT = 2
 _TYPES = tuple(MentionType)
@@ -50,7 +50,7 @@ class Vocabulary:
             self._labels = StringTable.load(folder, "labels")
             self._names = StringTable.load(folder, "names")
             arrays = {
-                name: np.load(folder / f"{name}.npy", mmap_mode="r")
+                name: mapped(folder / f"{name}.npy")
                 for name in (
                     "keys",
                     "meaning_of_key",

@@ -198,7 +198,7 @@ def _cases(linker: Linker, system: str, rows: Iterable[Named]) -> list[Case]:
     for row in rows:
         mention = read(row.text)
         if candidates := linker.candidates(mention, system):
-            hits = [each.near.code in row.concepts for each in candidates]
+            hits = [near.code in row.concepts for near in candidates]
             cases.append((*linker.weighable(mention, candidates), hits))
     return cases
 
@@ -284,6 +284,7 @@ def main() -> None:
         arrays["logit"] = fit(held.linker, {system: halves(own)[0] for system, own in held.rows.items()})
         scores = scores_of(replace(held, linker=held.linker.weighed_by(arrays["logit"])))
     save_file(arrays, chosen.out)
+    chosen.out.chmod(0o644)
     record: dict[str, Any] = {
         "plan": asdict(plan),
         "terminologies": vocabulary_version(),

@@ -99,7 +99,7 @@ class TestNearNames:
         names = linker._index._parts["MESH"]
         for row in Random(2).sample(range(len(names)), 200):
             name = names.at(row).name
-            best = linker.candidates(read(name), "MESH")[0].near
+            best = linker.candidates(read(name), "MESH")[0]
             assert best.cosine > 0.97
             assert sorted(key_of(best.name)) == sorted(key_of(name)) or best.cosine > 0.999
 
@@ -109,7 +109,7 @@ class TestNearNames:
         right = 0
         for name in words:
             slip = name[:4] + name[5] + name[4] + name[6:]
-            right += read(name).key == read(linker.candidates(read(slip), "MESH")[0].near.name).key
+            right += read(name).key == read(linker.candidates(read(slip), "MESH")[0].name).key
         assert words
         assert right > len(words) / 2
 
