@@ -6,7 +6,6 @@ torch is imported where a model is loaded, so that processes without models stay
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, Protocol
