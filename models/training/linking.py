@@ -163,7 +163,7 @@ def train(names: Names, plan: Plan, progress: Progress) -> Vectors:
             loss = _loss(table, pairs, plan)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+            optimizer.step()  # type: ignore[no-untyped-call]
             losses.append(loss.item())
         progress.console.print(f"epoch {epoch + 1}: loss {sum(losses) / len(losses):.4f}")
     return np.asarray(table.rows.detach().numpy(), dtype=np.float32)
