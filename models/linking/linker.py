@@ -22,8 +22,8 @@ LONGEST = 400
 """Code points of a mention; what is longer is none."""
 CANDIDATES = 20
 """Near names of a terminology whose concepts are weighed."""
-BROADER_SCORE = 0.7
-"""Of a concept that a mention's last words name: it is rather broader than what is meant."""
+BROADER_SCORE = 0.6
+"""Of a concept that a mention's last words name: how often it is what is meant, or broader (docs/linking.md)."""
 _SHORT = 5
 _FINDINGS = frozenset({MentionType.PROBLEM, MentionType.SIGN})
 _DRUGS = "DRUGBANK"
