@@ -274,7 +274,7 @@ async def test_the_duty_expires_leases_and_leaves_workers_running(bench, upload,
     await lapse()
     duty = asyncio.create_task(bench.supervisor().run())
     async with asyncio.timeout(30):
-        while (await reports.demand(WORK)).leased:  # noqa: ASYNC110 - a query
+        while (await reports.demand(WORK)).leased or not bench.hall.alive:  # noqa: ASYNC110 - a query
             await asyncio.sleep(0.05)
     duty.cancel()
     await asyncio.gather(duty, return_exceptions=True)
