@@ -8,6 +8,7 @@ import re
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -26,8 +27,9 @@ TOLD = re.compile(r"^.*models_loaded.*$", re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
-def gpu_platform() -> Iterator[Platform]:
-    with running_platform(RAY__NUM_GPUS="1", PROCESSING__POOLS=json.dumps(POOLS)) as platform:
+def gpu_platform(vocabulary_cache: Path) -> Iterator[Platform]:
+    settings = {"RAY__NUM_GPUS": "1", "PROCESSING__POOLS": json.dumps(POOLS)}
+    with running_platform(models=vocabulary_cache, **settings) as platform:
         yield platform
 
 
