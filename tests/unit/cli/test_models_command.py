@@ -37,7 +37,11 @@ def test_shipped_and_chosen_models_are_listed(tmp_path: Path, monkeypatch: pytes
     assert "minilm-l6@1" in for_people.stdout
 
 
-def test_verify_loads_what_is_chosen_and_says_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verify_loads_what_is_chosen_and_says_what_it_takes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, vocabulary_cache: Path
+) -> None:
+    (tmp_path / "models").symlink_to(vocabulary_cache)
+    monkeypatch.setenv("MEDSEARCH_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("MEDSEARCH_MODELS__NUMBER_TYPE", "float32")
     monkeypatch.setenv("MEDSEARCH_MODELS__DEVICE", "cpu")
     done = CliRunner().invoke(app, ["models", "verify", "--json"])
