@@ -14,8 +14,6 @@ from domain.search import Generation, GenerationState, IndexOperation
 from stores.ports import WriteReport
 from stores.search.errors import MISSING, lost, not_ready
 
-_NEVER = datetime.min  # noqa: DTZ901 - no filling began then
-
 log = structlog.get_logger(__name__)
 
 
@@ -90,9 +88,7 @@ class Generations:
         filled = await self._filling.filled()
         wanted: dict[str, datetime | None] = {self.live.name: None}
         wanted |= {name: begun for name, begun in filled.items() if name in self.beside}
-        self._queued = {
-            name: begun for name, begun in self._queued.items() if wanted.get(name, _NEVER) == begun
-        }
+        self._queued = dict(self._queued.items() & wanted.items())
         for name in wanted.keys() - self._queued.keys():
             if await self._filling.fill(name):
                 self._queued[name] = wanted[name]

@@ -35,7 +35,7 @@ def given_spans(doc: Doc) -> Doc:
 def pipeline(name: str) -> Language:
     nlp = spacy.blank("en")
     if name == "negspacy":
-        import negspacy.negation  # noqa: F401
+        import negspacy.negation  # noqa: F401 - makes `negex` known to spaCy
 
         nlp.add_pipe("sentencizer")
         nlp.add_pipe("given_spans")
@@ -45,7 +45,7 @@ def pipeline(name: str) -> Language:
 
     logger.remove()  # what its sentence splitter writes for every token is not what is timed
     import medspacy.context
-    import medspacy.sentence_splitting  # noqa: F401
+    import medspacy.sentence_splitting  # noqa: F401 - makes `medspacy_pyrush` known to spaCy
 
     nlp.add_pipe("medspacy_pyrush")
     nlp.add_pipe("given_spans")

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -81,15 +81,22 @@ def upload_to_searchable(client: Client, times: int = 5) -> float:
 
 
 def load(running: Platform, folder: Path) -> dict[str, Any]:
-    """Ingest `folder` as a bulk job; returns seconds and what it was."""
-    began = time.perf_counter()
+    """Ingest `folder` as a bulk job; returns seconds, rates, and the processor time of the kinds of processes."""
+    began, before = time.perf_counter(), processor_seconds(running)
     done = running.medsearch(
         "ingest", str(folder), "--owner", OWNER.username, "--patient-from", "folder", "--patient-system", "DEMO",
         timeout=4 * 3600,
     )  # fmt: skip
     seconds = time.perf_counter() - began
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    return {"seconds": round(seconds, 1), **asyncio.run(_rates(running, folder, seconds))}
+    rates = asyncio.run(_rates(running, folder, seconds))
+    documents = rates["documents_per_second"] * seconds
+    spent = {
+        name: round((total - before.get(name, 0.0)) / documents * 1000, 1)
+        for name, total in processor_seconds(running).items()
+    }
+    ordered = dict(sorted(spent.items(), key=lambda item: -item[1]))
+    return {"seconds": round(seconds, 1), **rates, "processor_ms_per_document": ordered}
 
 
 async def _rates(running: Platform, folder: Path, seconds: float) -> dict[str, float]:
@@ -122,14 +129,25 @@ def searches(running: Platform, client: Client, times: int) -> dict[str, Any]:
 
 def memory(running: Platform) -> dict[str, int]:
     """Unique memory (USS) in MiB by kind of process, summed."""
-    sums: dict[str, int] = {}
+    sums = _by_kind(running, lambda process: process.memory_full_info().uss / 2**20)
+    return {name: round(size) for name, size in sorted(sums.items(), key=lambda item: -item[1])}
+
+
+def processor_seconds(running: Platform) -> dict[str, float]:
+    """What the processes of each kind have used of a processor; those that ended are not among them."""
+    return _by_kind(running, lambda process: sum(process.cpu_times()[:2]))
+
+
+def _by_kind(running: Platform, figure: Callable[[psutil.Process], float]) -> dict[str, float]:
+    sums: dict[str, float] = {}
     for process in running.processes():
         try:
-            name = (process.cmdline() or [process.name()])[0].split("/")[-1].split(" ")[0][:40]
-            sums[name] = sums.get(name, 0) + process.memory_full_info().uss
+            title = (process.cmdline() or [process.name()])[0].split("/")[-1].split(" ")[0]
+            name = title.partition(".")[0][:40] if title.startswith("ray::") else title[:40]
+            sums[name] = sums.get(name, 0.0) + figure(process)
         except psutil.Error:
             continue
-    return {name: round(size / 2**20) for name, size in sorted(sums.items(), key=lambda item: -item[1])}
+    return sums
 
 
 def haystack(folder: Path, environment: Path) -> dict[str, Any]:
@@ -205,6 +223,10 @@ def report(figures: dict[str, Any], console: Console) -> None:
             f"{one['documents_per_second']} documents/s, {one['pages_per_second']} pages/s, "
             f"{one['passages_per_second']} passages/s ({rate:.2f} x haystack)",
         )
+    spent = figures["load_2_workers"]["processor_ms_per_document"]
+    for name, milliseconds in spent.items():
+        if milliseconds >= 1:
+            table.add_row(f"processor, 2 workers: {name}", f"{milliseconds} ms a document")
     for key in ("search_demo", "search", "search_large"):
         for mode in ("health", *MODES) if key in figures else ():
             latency, health = figures[key][mode], figures[key]["health"]

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
@@ -69,14 +69,11 @@ def check_sums(folder: Path, sums: Mapping[str, str]) -> None:
 
 def digest(file: Path) -> str | None:
     """SHA-256 in hexadecimal digits; None where there is no such file."""
-    hashed = sha256()
     try:
         with file.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                hashed.update(block)
+            return file_digest(stream, "sha256").hexdigest()
     except OSError:
         return None
-    return hashed.hexdigest()
 
 
 def fingerprint(folder: Path, more: Iterable[str] = (), *, said: str = "") -> str:

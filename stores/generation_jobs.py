@@ -168,14 +168,14 @@ class GenerationJobs:
                        (SELECT count(*) {_MISSING}) AS missing,
                        (SELECT count(*) FROM job WHERE {_OPEN} AND finished_at IS NULL) AS waiting,
                        (SELECT stopped FROM filling WHERE generation = $1) AS stopped
-                """,  # noqa: S608
+                """,  # noqa: S608 - constants
                 generation,
             )
             failed = await connection.fetch(
                 f"""
                 SELECT reason_code, count(*) AS count FROM job
                 WHERE {_OPEN} AND status = 'quarantined' GROUP BY reason_code ORDER BY reason_code
-                """,  # noqa: S608
+                """,  # noqa: S608 - constants
                 generation,
             )
         assert row is not None  # noqa: S101 - scalars always have their row
@@ -220,13 +220,13 @@ async def record(connection: asyncpg.Connection, done: Sequence[Job], live: str)
 
 async def _enough(connection: asyncpg.Connection, generation: str, least: int) -> bool:
     """Whether more than `least` are queued, but for those whose document is gone."""
-    await connection.execute(f"DELETE FROM job WHERE {_ORPHANED}", generation)  # noqa: S608
+    await connection.execute(f"DELETE FROM job WHERE {_ORPHANED}", generation)  # noqa: S608 - constants
     waiting: int = await connection.fetchval(
-        f"SELECT count(*) FROM job WHERE {_OPEN} AND finished_at IS NULL",  # noqa: S608
+        f"SELECT count(*) FROM job WHERE {_OPEN} AND finished_at IS NULL",  # noqa: S608 - constants
         generation,
     )
     return waiting > least
 
 
 async def _remove_jobs(connection: asyncpg.Connection, generation: str, condition: str) -> None:
-    await connection.execute(f"DELETE FROM job WHERE {_OPEN} AND {condition}", generation)  # noqa: S608
+    await connection.execute(f"DELETE FROM job WHERE {_OPEN} AND {condition}", generation)  # noqa: S608 - our callers' constants

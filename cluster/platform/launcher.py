@@ -27,8 +27,6 @@ from config.production import production_problems
 from config.secrets import SecretStore
 from config.settings import ModelSettings, Settings
 from domain.errors import MedsearchError
-from models.encoders import locate, verify
-from models.recognition.loading import check_recogniser
 
 if TYPE_CHECKING:
     from cluster.platform.supervisor import Supervisor
@@ -117,6 +115,9 @@ def check_models(models: ModelSettings) -> None:
 
     A model of the hub that this machine does not have yet is fetched.
     """
+    from models.encoders import locate, verify
+    from models.recognition.loading import check_recogniser
+
     verify(locate(models.encoder))
     check_recogniser(models)
 

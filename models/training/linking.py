@@ -151,7 +151,7 @@ def _flat(parts: Sequence[Rows]) -> tuple[torch.Tensor, torch.Tensor]:
 def train(names: Names, plan: Plan, progress: Progress) -> Vectors:
     """The trained table. The same names and plan give the same table on the same machine."""
     torch.manual_seed(plan.seed)
-    shuffled = random.Random(plan.seed)  # noqa: S311
+    shuffled = random.Random(plan.seed)  # noqa: S311 - an order of learning, no secret
     table = Table(names, plan)
     optimizer = torch.optim.SparseAdam([table.rows], lr=plan.rate)
     for epoch in range(plan.epochs):

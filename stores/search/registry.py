@@ -32,7 +32,7 @@ class Registry:
     async def all(self) -> list[Generation]:
         """Oldest first."""
         async with self._database.connection() as connection:
-            rows = await connection.fetch(f"SELECT {COLUMNS} FROM index_generation ORDER BY created_at, name")  # noqa: S608
+            rows = await connection.fetch(f"SELECT {COLUMNS} FROM index_generation ORDER BY created_at, name")  # noqa: S608 - constants
         return [_generation(row) for row in rows]
 
     async def named(self, name: str) -> Generation:
@@ -44,7 +44,7 @@ class Registry:
 
     async def _read(self, name: str) -> Generation:
         async with self._database.connection() as connection:
-            row = await connection.fetchrow(f"SELECT {COLUMNS} FROM index_generation WHERE name = $1", name)  # noqa: S608
+            row = await connection.fetchrow(f"SELECT {COLUMNS} FROM index_generation WHERE name = $1", name)  # noqa: S608 - constants
         if row is None:
             raise missing(name)
         return _generation(row)
@@ -58,7 +58,7 @@ class Registry:
     async def live_now(self) -> Generation:
         """The live generation; raises `Unavailable` when there is none."""
         async with self._database.connection() as connection:
-            row = await connection.fetchrow(f"SELECT {COLUMNS} FROM index_generation WHERE state = 'live'")  # noqa: S608
+            row = await connection.fetchrow(f"SELECT {COLUMNS} FROM index_generation WHERE state = 'live'")  # noqa: S608 - constants
         if row is None:
             raise not_ready()
         live = _generation(row)
@@ -74,7 +74,7 @@ class Registry:
         """Register; raises `Conflict` when the name stands for other models."""
         async with self._database.transaction() as connection:
             await connection.execute(
-                f"INSERT INTO index_generation ({MODELS}, source, state) VALUES ($1, $2, $3, $4, $5, 'building')"  # noqa: S608
+                f"INSERT INTO index_generation ({MODELS}, source, state) VALUES ($1, $2, $3, $4, $5, 'building')"  # noqa: S608 - constants
                 " ON CONFLICT (name) DO UPDATE SET source = excluded.source"
                 " WHERE index_generation.encoder = excluded.encoder",
                 *(*astuple(generation)[:4], generation.source),
@@ -102,7 +102,7 @@ class Registry:
         """Strike it out; None when there is none. Raises `Conflict` for the live one."""
         async with self._database.transaction() as connection:
             row = await connection.fetchrow(
-                f"DELETE FROM index_generation WHERE name = $1 RETURNING {COLUMNS}",  # noqa: S608
+                f"DELETE FROM index_generation WHERE name = $1 RETURNING {COLUMNS}",  # noqa: S608 - constants
                 name,
             )
             if row is not None and row["state"] == GenerationState.LIVE:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from actors.embedders import KEPT, MODEL_AWAY, Embedders
+from actors.embedders import BELIEVED_SECONDS, KEPT, MODEL_AWAY, Embedders
 from domain.errors import Unavailable
 from domain.search import Generation, GenerationState
 from models.encoders import ModelUnavailable
@@ -26,9 +26,12 @@ class Bench:
     def __init__(self, *generations: Generation) -> None:
         self.there: list[Generation] | Unavailable = list(generations)
         self.loaded: list[str] = []
-        self.embedders = Embedders(self.generations, self.load)
+        self.now = 0.0
+        self.asked = 0
+        self.embedders = Embedders(self.generations, self.load, clock=lambda: self.now)
 
     async def generations(self) -> list[Generation]:
+        self.asked += 1
         if isinstance(self.there, Unavailable):
             raise self.there
         return self.there
@@ -41,6 +44,7 @@ class Bench:
         return Named(name)
 
     async def by(self, name: str | None = None) -> str:
+        self.now += BELIEVED_SECONDS
         return self.embedders.loaded(await self.embedders.wanted(name)).name
 
 
@@ -60,6 +64,24 @@ async def test_as_last_known_while_the_index_is_away() -> None:
     assert (await bench.by(), await bench.by("g2")) == ("old@1", "new@1")
     with pytest.raises(Unavailable):
         await bench.by("g3")
+
+
+async def test_the_settings_model_is_loaded_once_when_the_first_generation_is_of_it() -> None:
+    bench = Bench()
+    await bench.by()
+    bench.there = [replace(OLD, encoder="settings@1")]
+    assert [await bench.by(), await bench.by("g1")] == ["settings@1"] * 2
+    assert bench.loaded == ["settings@1"]
+
+
+async def test_the_index_is_asked_once_a_second_but_for_what_is_not_known() -> None:
+    bench = Bench(OLD)
+    await bench.by()
+    assert await bench.embedders.wanted(None) == OLD
+    assert bench.asked == 1
+    bench.there = [OLD, NEW]
+    assert await bench.embedders.wanted("g2") == NEW
+    assert bench.asked == 2
 
 
 async def test_two_models_stay_loaded() -> None:
