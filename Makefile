@@ -63,7 +63,7 @@ bench-assertion: $(VENV)/.installed-dev ## Assertion beside negspacy and medspaC
 bench-linking: $(VENV)/.installed-dev ## Link synonyms that were held out of the terminologies; speed and memory (four minutes)
 	$(BIN)/python -m benchmarks.models_linking
 
-train-linking: $(VENV)/.installed ## Train the vectors of names anew and fit the scores, from the packaged terminologies (ten minutes)
+train-linking: $(VENV)/.installed ## Train the vectors of names anew and fit the scores, from the packaged terminologies
 	$(BIN)/python -m models.training.linking
 
 train-scopes: $(VENV)/.installed-dev ## Train the scopes of negation and speculation anew, from BioScope (a minute)
