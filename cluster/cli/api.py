@@ -162,6 +162,17 @@ class Api:
                 raise _unreachable(self.origin, error) from error
         raise _ended(self.origin)
 
+    async def all_of(self, path: str, params: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+        """Everything that a list has, page by page."""
+        items: list[dict[str, Any]] = []
+        cursor: dict[str, str] = {}
+        while True:
+            page = await self.call("GET", path, params={**(params or {}), **cursor})
+            items += page["items"]
+            if page["next_cursor"] is None:
+                return items
+            cursor = {"cursor": page["next_cursor"]}
+
     async def settled(self, document_id: str) -> dict[str, Any]:
         """The document's status once nothing happens to it any more without somebody's command."""
         while True:

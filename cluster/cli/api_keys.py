@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cluster.cli.client import AsJson, Url, connection, print_json, run
-from cluster.cli.credentials import Otp, PasswordStdin, pages, password
+from cluster.cli.credentials import Otp, PasswordStdin, password
 
 PATH = "/api/v1/users/me/api-keys"
 
@@ -59,7 +59,7 @@ def list_keys(as_json: AsJson = False, url: Url = None) -> None:
 
     async def work() -> None:
         async with connection(url) as api:
-            found = await pages(api, PATH)
+            found = await api.all_of(PATH)
         if as_json:
             print_json(found)
             return

@@ -1,4 +1,4 @@
-"""`medsearch login | logout | upload | search | ingest`, and the part of `status` that asks for one document.
+"""`medsearch login | logout | upload | search | entities | ingest`, and the part of `status` that asks for one document.
 
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage or settings, 3 nothing answers, 4 not logged in.
 """
@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from rich.console import Console
 
-from cluster.cli import credentials, display, queries, uploading
+from cluster.cli import credentials, display, people, queries, uploading
 from cluster.cli.api import Api, NotLoggedIn, Refused, Unreachable
 from cluster.cli.tokens import FileTokens, login_folder
 from cluster.ingest.listing import PatientFrom
@@ -23,6 +23,7 @@ from config.settings import Settings
 from domain.documents import DocumentType
 from domain.errors import MedsearchError
 from domain.search import SortKey
+from domain.text import MentionType
 
 OTP_REQUIRED = "auth.otp_required"
 """The password was right, and the account has a second factor."""
@@ -37,7 +38,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the platform's answe
 
 def register(app: typer.Typer) -> None:
     """Add the client's commands to the application."""
-    for command in (login, logout, upload, search, ingest):
+    for command in (login, logout, upload, search, entities, ingest):
         app.command()(command)
 
 
@@ -170,6 +171,29 @@ def search(
         console = Console()
         concepts = [entity["concept"] for entity in entities]
         print_json(answer) if as_json else console.print(display.search_results(answer, console, concepts))
+
+    run(work())
+
+
+def entities(
+    document_id: Annotated[str, typer.Argument(help="The document's id.")],
+    type_: Annotated[
+        list[MentionType] | None, typer.Option("--type", help="Only these types; may be repeated.")
+    ] = None,
+    page: Annotated[int | None, typer.Option(help="Only those on this page.", min=1)] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """Show what was recognised in a document: problems, signs, drugs, procedures, tests, anatomy."""
+
+    async def work() -> None:
+        async with connection(url) as api:
+            found = await api.all_of(
+                f"/api/v1/documents/{document_id}/entities",
+                {"limit": "100", **({"page": str(page)} if page else {})},
+            )
+        chosen = [mention for mention in found if not type_ or mention["type"] in type_]
+        print_json(chosen) if as_json else people.console().print(display.entity_table(chosen))
 
     run(work())
 

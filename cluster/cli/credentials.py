@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-
-from cluster.cli.api import Api
 
 PasswordStdin = Annotated[
     bool, typer.Option("--password-stdin", help="Read the password from standard input.")
@@ -32,18 +30,6 @@ def new_password(from_stdin: bool) -> str:
 
 def code(given: str | None) -> str:
     return given or str(typer.prompt("Code of the second factor"))
-
-
-async def pages(api: Api, path: str) -> list[dict[str, Any]]:
-    """Everything that a list has, page by page."""
-    items: list[dict[str, Any]] = []
-    cursor = None
-    while True:
-        page = await api.call("GET", path, params={"cursor": cursor} if cursor else None)
-        items += page["items"]
-        cursor = page["next_cursor"]
-        if cursor is None:
-            return items
 
 
 def _line() -> str:

@@ -11,6 +11,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from domain.text import MentionType
+
 Json = Mapping[str, Any]
 
 EXCERPT = 220
@@ -79,6 +81,25 @@ def _hit_parts(hit: Json, colour: bool, concepts: frozenset[str]) -> Iterator[Re
         yield from (_assertion(mention) for mention in _telling(passage, concepts))
     if hit.get("explanation"):
         yield Text(_explained(hit["explanation"]), style="dim")
+
+
+def entity_table(mentions: Iterable[Json]) -> RenderableType:
+    """A line for each thing that a document says, by type, in the order of the text; `x 3` if it says it thrice."""
+    counted: dict[tuple[str, ...], int] = {}
+    for mention in mentions:
+        cue = (mention.get("cue") or {}).get("text", "")
+        meaning = "  ".join(filter(None, (mention["concept"], mention["label"])))
+        said = f"{mention['assertion']} ({_flat(cue)})" if cue else mention["assertion"]
+        key = (mention["type"], _flat(mention["text"]), said, meaning)
+        counted[key] = counted.get(key, 0) + 1
+    if not counted:
+        return Text("Nothing was recognised.")
+    types = [kind.value for kind in MentionType]
+    table = Table("type", "mention", "assertion", "concept", box=None, padding=(0, 2, 0, 0))
+    for (kind, *rest), count in sorted(counted.items(), key=lambda one: types.index(one[0][0])):
+        text, said, meaning = rest
+        table.add_row(kind, Text(f"{text} x {count}" if count > 1 else text), Text(said), Text(meaning))
+    return table
 
 
 def excerpt(passage: Json, colour: bool) -> Text:

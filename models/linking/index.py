@@ -161,7 +161,11 @@ def build_index(
     """Write an index to `path`, whole or not at all; what was there is replaced."""
     codes = sorted({code for surface in surfaces.values() for code in (*surface.codes, *surface.bridged)})
     number = {code: index for index, code in enumerate(codes)}
-    done, total = 0, sum(len(_links(surface)) for surface in surfaces.values())
+    named: dict[str, list[tuple[Key, str, int]]] = {system: [] for system in SYSTEMS}
+    for key, surface in surfaces.items():
+        for code, bridged in _links(surface):
+            named[code.partition(":")[0]].append((key, surface.text, number[code] << 1 | bridged))
+    done, total = 0, sum(map(len, named.values()))
 
     def tell(names: int) -> None:
         nonlocal done
@@ -171,14 +175,8 @@ def build_index(
 
     with replacing(path) as folder:
         StringTable.of(codes).save(folder, "codes")
-        for system in SYSTEMS:
-            named = [
-                (key, surface.text, number[code] << 1 | mapped)
-                for key, surface in surfaces.items()
-                for code, mapped in _links(surface)
-                if code.startswith(f"{system}:")
-            ]
-            _write_names(folder, system, named, vectors, tell)
+        for system, own in named.items():
+            _write_names(folder, system, own, vectors, tell)
         facts = {"format": FORMAT, "version": version, "names": len(surfaces), "concepts": len(codes)}
         (folder / "linking.json").write_text(json.dumps(facts))
 

@@ -77,6 +77,12 @@ def test_from_a_file_to_a_hit_that_tells_negation_apart(doctor: Person, letter: 
     assert "✗ negated (cue: No evidence of)" in found.stdout
     assert "why: lexical rank 1" in found.stdout
 
+    seen = doctor.medsearch("entities", report["id"], "--type", "problem")
+    assert seen.returncode == 0, seen.stderr
+    assert "negated (No evidence of)" in seen.stdout
+    every = json.loads(doctor.medsearch("entities", report["id"], "--json").stdout)
+    assert all(LETTER[each["start"] : each["end"]] == each["text"] for each in every)
+
     affirmed = json.loads(doctor.medsearch("search", "--affirmed", "ICD10CM:B54", "--json").stdout)
     assert [hit["document_id"] for hit in affirmed["hits"]] == [report["id"]]
     denied = json.loads(doctor.medsearch("search", "--affirmed", "ICD10CM:A01.00", "--json").stdout)

@@ -206,3 +206,30 @@ def test_a_hit_by_meaning_alone_shows_its_best_passage(passage: dict[str, Any]) 
 def test_columns_of_a_table_are_one_blank_apart() -> None:
     table = {"start": 0, "text": "Sodium      134   low\nPotassium", "highlights": [{"start": 12, "end": 15}]}
     assert display.excerpt(table, colour=False).plain == "Sodium [134] low Potassium"
+
+
+def test_what_was_recognised_is_told_once_by_type() -> None:
+    drug = {**mention(0, "aspirin", "DRUGBANK:DB00945", "affirmed", 0), "type": "drug", "cue": None}
+    heart = {
+        **mention(0, "heart", "", "affirmed", 0),
+        "type": "anatomy",
+        "concept": None,
+        "label": None,
+        "cue": None,
+    }
+    denied = mention(0, "pneumonia", "ICD10CM:J18.9", "negated", 0)
+    table = entities([heart, drug, denied, drug])
+    lines = [" ".join(line.split()) for line in table.splitlines()]
+    assert lines == [
+        "type mention assertion concept",
+        "problem pneumonia negated (no evidence of) ICD10CM:J18.9 Label of pneumonia",
+        "drug aspirin x 2 affirmed DRUGBANK:DB00945 Label of aspirin",
+        "anatomy heart affirmed",
+    ]
+    assert "Nothing was recognised" in entities([])
+
+
+def entities(mentions: list[dict[str, Any]]) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    console.print(display.entity_table(mentions))
+    return console.file.getvalue()
