@@ -10,9 +10,9 @@ SOURCES := $(PACKAGES) tests benchmarks
 
 TEST_PROCESSES ?= 2
 
-# Where the corpora are, and where a training keeps its state.
+# Where the corpora are, and where trainings keep their state.
 DATA ?= ../shared/data
-RUN ?= .data/training/recogniser
+RUN ?= .data/training
 
 export OMP_NUM_THREADS ?= 1
 
@@ -21,7 +21,7 @@ export PYTHONPYCACHEPREFIX ?= $(abspath $(VENV))/bytecode
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run down test test-unit mutants check format bench-assertion bench-linking bench-audit bench-auth bench-bulk bench-spine train-linking train-recogniser train-scopes docs readme lock clean
+.PHONY: help run down test test-unit mutants check format bench-assertion bench-linking bench-models bench-audit bench-auth bench-bulk bench-spine train-linking train-recogniser train-scopes docs readme lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ bench-assertion: $(VENV)/.installed-dev ## Assertion beside negspacy and medspaC
 bench-linking: $(VENV)/.installed-dev ## Link synonyms that were held out of the terminologies; speed and memory (four minutes)
 	$(BIN)/python -m benchmarks.models_linking
 
+bench-models: $(VENV)/.installed-dev ## All models on what they were not trained on, beside what one would use instead
+	$(BIN)/python -m benchmarks.models --data $(DATA)
+
 train-linking: $(VENV)/.installed ## Train the vectors of names anew and fit the scores, from the packaged terminologies
 	$(BIN)/python -m models.training.linking
 
@@ -76,8 +79,8 @@ bench-auth: $(VENV)/.installed-dev ## Time refused and complete logins, and sear
 	$(BIN)/python -m benchmarks.auth --trials $(or $(TRIALS),2000)
 
 train-recogniser: $(VENV)/.installed ## Train the recogniser, measure it, and put its weights in place (hours; goes on where it was stopped)
-	$(BIN)/python -m models.training.recognition --data $(DATA) --out $(RUN) --threads $(or $(THREADS),2)
-	$(BIN)/python -m models.training.shipping --data $(DATA) --run $(RUN)
+	$(BIN)/python -m models.training.recognition --data $(DATA) --out $(RUN)/recogniser --threads $(or $(THREADS),2)
+	$(BIN)/python -m models.training.shipping --data $(DATA) --run $(RUN)/recogniser
 
 docs: $(VENV)/.installed ## Write the pages of settings and roles anew
 	$(BIN)/python -m config.reference > docs/settings.md

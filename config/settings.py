@@ -210,8 +210,8 @@ class ModelSettings(Section):
         description="Embedding model: a shipped name, a local folder, or a hub id; later changed by: medsearch index build.",
     )
     recognizer: str = Field(
-        "dictionary",
-        description="What finds mentions: names of the vocabulary (dictionary), the network once it is trained (clinical), or a token classifier: a local folder, or a hub id.",
+        "clinical",
+        description="What finds mentions: the trained network (clinical), names of the vocabulary (dictionary), or a token classifier: a local folder, or a hub id.",
     )
     recognizer_labels: dict[str, str] = Field(
         default_factory=dict,

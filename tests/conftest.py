@@ -11,6 +11,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from models.linking import load_linker
 from models.terminology import ensure_vocabulary
 from tests.elasticsearch import Missing, running_elasticsearch
 
@@ -62,11 +63,11 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 @pytest.fixture(scope="session")
 def vocabulary_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the vocabulary of the packaged terminologies, compiled once for all test processes."""
+    """A folder with vocabulary and index of the packaged terminologies, compiled once for all test processes."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "models"
     folder.mkdir(exist_ok=True)
-    ensure_vocabulary(folder)
+    load_linker(ensure_vocabulary(folder), cache_dir=folder)
     return folder
 
 

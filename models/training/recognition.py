@@ -3,8 +3,8 @@
     python -m models.training.recognition --data ../shared/data --out FOLDER
 
 Stopped by a signal it goes on where it was when it is started again with the same folder. The learning rate
-is even until the last epochs; the weights that are kept are a moving average, of the epoch that was best on a
-part of the training data that was left out.
+is even until the last epochs; the weights that are kept are a moving average: of the epoch that was best on a part of
+the training data that was left out, or the mean of that and the last epoch where this is better still.
 """
 
 from __future__ import annotations
@@ -98,6 +98,8 @@ class Progress:
     steps: int = 0
     best: float = -1.0
     history: list[dict[str, Any]] = field(default_factory=list)
+    mixed: bool = False
+    """Whether the best epoch and the last have been mixed."""
 
 
 def maccrobat(folder: Path) -> tuple[list[LabelledText], list[LabelledText]]:
@@ -263,6 +265,8 @@ class Training:
             if not self._epoch(epoch_batches(learning, self._plan, self.progress.epoch)):
                 return False
             self._judge(own_dev)
+        if not self.progress.mixed:
+            self._mix(own_dev)
         return True
 
     def _epoch(self, batches: list[list[Piece]]) -> bool:
@@ -310,20 +314,31 @@ class Training:
         return warm * max(0.02, min(1.0, left / plan.cooldown))
 
     def _judge(self, own_dev: Sequence[Example]) -> None:
+        self._keep_if_best(self._average, own_dev, str(self.progress.epoch + 1))
+        self.progress.epoch, self.progress.step = self.progress.epoch + 1, 0
+        self._save()
+
+    def _mix(self, own_dev: Sequence[Example]) -> None:
+        """The mean of the best weights and the last is often better than both (Wortsman et al. 2022)."""
+        best = torch.load(self._folder / "best.pt", weights_only=True)
+        mixed = {name: torch.lerp(value, self._average[name], 0.5) for name, value in best.items()}
+        self._keep_if_best(mixed, own_dev, "best and last")
+        self.progress.mixed = True
+        self._save()
+
+    def _keep_if_best(self, weights: dict[str, Tensor], own_dev: Sequence[Example], name: str) -> None:
         progress = self.progress
         current = {name: value.clone() for name, value in self._network.trained().items()}
-        self._network.load_state_dict(self._average, strict=False)
+        self._network.load_state_dict(weights, strict=False)
         self._network.eval()
         reached = scores(self._network, self._encoder, own_dev)
         mean = float(np.mean([value for key, value in reached.items() if "/" not in key]))
-        progress.history.append({"epoch": progress.epoch + 1, "mean": round(mean, 4), **reached})
+        progress.history.append({"epoch": name, "mean": round(mean, 4), **reached})
         _say(json.dumps(progress.history[-1]))
         if mean > progress.best:
             progress.best = mean
-            _write(self._folder / "best.pt", self._average)
+            _write(self._folder / "best.pt", weights)
         self._network.load_state_dict(current, strict=False)
-        progress.epoch, progress.step = progress.epoch + 1, 0
-        self._save()
 
     def _save(self) -> None:
         _write(

@@ -28,7 +28,11 @@ TOLD = re.compile(r"^.*models_loaded.*$", re.MULTILINE)
 
 @pytest.fixture(scope="module")
 def gpu_platform(vocabulary_cache: Path) -> Iterator[Platform]:
-    settings = {"RAY__NUM_GPUS": "1", "PROCESSING__POOLS": json.dumps(POOLS)}
+    settings = {
+        "RAY__NUM_GPUS": "1",
+        "PROCESSING__POOLS": json.dumps(POOLS),
+        "MODELS__RECOGNIZER": "dictionary",
+    }
     with running_platform(models=vocabulary_cache, **settings) as platform:
         yield platform
 

@@ -36,9 +36,13 @@ STAGES = ("extract", "annotate", "embed")
 
 @pytest.fixture(scope="module")
 def spine(vocabulary_cache: Path) -> Iterator[Platform]:
-    """The whole platform, with leases of seconds."""
-    seconds = {"PROCESSING__LEASE_SECONDS": "6", "PROCESSING__HEARTBEAT_SECONDS": "1"}
-    with running_platform(models=vocabulary_cache, **seconds) as platform:
+    """The whole platform, with leases of seconds, and workers that have little to load."""
+    settings = {
+        "PROCESSING__LEASE_SECONDS": "6",
+        "PROCESSING__HEARTBEAT_SECONDS": "1",
+        "MODELS__RECOGNIZER": "dictionary",
+    }
+    with running_platform(models=vocabulary_cache, **settings) as platform:
         yield platform
 
 

@@ -28,7 +28,7 @@ def test_shipped_and_chosen_models_are_listed(tmp_path: Path, monkeypatch: pytes
     assert rows["minilm-l6"]["model"] == "minilm-l6@1"
     assert rows["minilm-l6"]["weights_bytes"] > 80_000_000
     assert not rows["minilm-l6"]["trouble"]
-    assert rows["dictionary"]["in_use"]
+    assert rows["clinical"]["in_use"]
     absent = rows[str(tmp_path / "absent")]
     assert absent["in_use"]
     assert "no folder here" in absent["trouble"]

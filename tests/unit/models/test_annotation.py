@@ -41,7 +41,7 @@ Amoxicillin 500mg p.o. Return if dyspnea develops."""
 
 @pytest.fixture(scope="session")
 def annotator(vocabulary: Vocabulary, vocabulary_cache: Path) -> Annotator:
-    return load_annotator(ModelSettings(), cache_dir=vocabulary_cache)
+    return load_annotator(ModelSettings(recognizer="dictionary"), cache_dir=vocabulary_cache)
 
 
 def annotate(annotator: Annotator, *texts: str) -> Annotation:
