@@ -21,7 +21,7 @@ export PYTHONPYCACHEPREFIX ?= $(abspath $(VENV))/bytecode
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run down test test-unit mutants check format bench-assertion bench-linking bench-models bench-audit bench-auth bench-bulk bench-spine train-linking train-recogniser train-scopes docs readme lock clean
+.PHONY: help run down test test-unit mutants check format bench-assertion bench-linking bench-models bench-audit bench-auth bench-bulk bench-spine train-embedder train-linking train-recogniser train-scopes docs readme lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ bench-linking: $(VENV)/.installed-dev ## Link synonyms that were held out of the
 
 bench-models: $(VENV)/.installed-dev ## All models on what they were not trained on, beside what one would use instead
 	$(BIN)/python -m benchmarks.models --data $(DATA)
+
+train-embedder: $(VENV)/.installed ## Train the adapter of the shipped encoder (half an hour; goes on where it was stopped)
+	$(BIN)/python -m models.training.embedding --data $(DATA) --out $(RUN)/embedder --threads $(or $(THREADS),2)
 
 train-linking: $(VENV)/.installed ## Train the vectors of names anew and fit the scores, from the packaged terminologies
 	$(BIN)/python -m models.training.linking

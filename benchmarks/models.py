@@ -51,7 +51,7 @@ from tests.data import BESIDE
 PROCESSES = 2
 LONG = 200
 PASSAGES, PASSAGE_TOKENS, ROUNDS = 200, 122, 5
-ENCODERS = ("minilm-l6",)
+ENCODERS = ("minilm-l6", "minilm-l6-medical")
 COLLECTIONS = ("cystic_fibrosis", "medlars")
 BIOSCOPE = "negation/bioscope_abstracts_papers.jsonl.gz"
 

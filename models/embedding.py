@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby, islice
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -77,16 +76,20 @@ class TransformerEmbedder:
                 f" {encoder.longest - longest + max_tokens}: lower it."
             )
         self._tokenizer.enable_truncation(longest)
-        self._model = self._read(encoder.folder)
+        self._model = self._read(encoder)
         if self.runtime.numbers is NumberType.INT8 and (off := self._disagreement()) is not None:
             raise ModelUnavailable(
                 f"models.number_type is int8, but {self.name} gives other vectors then (mean cosine {off:.3f})."
             )
 
-    def _read(self, folder: Path) -> Any:
+    def _read(self, encoder: Encoder) -> Any:
+        from models.adaptation import adapt
         from models.pretrained import read_pretrained
 
-        return read_pretrained("AutoModel", folder, self.runtime.dtype).to(self.runtime.device)
+        model = read_pretrained("AutoModel", encoder.folder, self.runtime.dtype)
+        if encoder.adapter:
+            adapt(model, encoder.adapter.file)
+        return model.to(self.runtime.device)
 
     def _disagreement(self) -> float | None:
         """Go over to int8; the mean cosine to the vectors of before when it is too low."""

