@@ -92,12 +92,13 @@ class Running:
 
 
 def release_of(settings: Settings) -> str:
-    """Names code and settings: workers of another release are replaced."""
+    """Names code, models and settings: workers of another release are replaced."""
     digest = hashlib.sha256(settings.model_dump_json().encode())
     here = Path(__file__).parent.parent
     for package in ("actors", "config", "domain", "models", "stores"):
-        for source in sorted((here / package).rglob("*.py")):
-            digest.update(source.read_bytes())
+        for source in sorted((here / package).rglob("*")):
+            if source.suffix in (".py", ".json"):  # the cards of models hold the checksums of their weights
+                digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
 
 

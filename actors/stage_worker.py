@@ -1,6 +1,7 @@
 """A worker of a pool: claims a job, runs its stages one after the other, and hands it over to the index.
 
-While it works on a bulk document it takes in online ones, in the pauses that the models make for them.
+While it works on a bulk document it takes in online ones, in the pauses that embedding makes for them; annotation
+makes none.
 
 A stage's result is durable before the job goes on, so that a crash repeats one stage at most. Whoever lost
 the lease writes nothing and cleans up behind itself.

@@ -2,8 +2,8 @@
 
 Mentions beside the dictionary; cues and scopes of BioScope; assertion beside negspacy and medspaCy (in environments
 of their own); linking of held-out synonyms beside the nearest name; test collections by words, by meaning and by
-both, with the encoder as it comes and as it is shipped; speed. The text of every part is read from the folder of the
-evaluation data.
+both, with and without the adapter (mentions by the dictionary: the network would take hours); speed and memory. Parts
+that are not run keep their figures in the output.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
-from resource import RUSAGE_SELF, getrusage
 from typing import Any
 
 from rich.console import Console
@@ -34,18 +33,18 @@ from cluster.evaluation.retrieval import rank_collection
 from cluster.evaluation.runtimes import demo_passages, measure, number_types
 from config.settings import ModelSettings, Settings
 from deployments.search.schemas import Mode
-from domain.text import Extraction, MentionType, Page
+from domain.text import Extraction, Page
 from models.annotation import load_annotator
 from models.assertion.scopes import scope_model
 from models.embedding import load_embedder
 from models.evaluation.bioscope import evaluate as evaluate_scopes
 from models.evaluation.bioscope import read_bioscope, split
-from models.evaluation.corpora import LabelledText, read_corpus
 from models.evaluation.ner import evaluate
 from models.evaluation.retrieval import figures, read_collection
 from models.recognition.loading import load_recogniser
 from models.sentences import split_sentences
-from models.training.recognition import ABSTRACTS, MACCROBAT, maccrobat
+from models.training.examples import maccrobat
+from models.training.shipping import kept_texts
 from tests.data import BESIDE
 
 PROCESSES = 2
@@ -58,24 +57,12 @@ BIOSCOPE = "negation/bioscope_abstracts_papers.jsonl.gz"
 Rows = list[dict[str, Any]]
 
 
-def held_out(data: Path) -> Mapping[str, tuple[Sequence[LabelledText], Mapping[str, MentionType]]]:
-    """The texts with mentions that no training saw, and what their types are here."""
-    return {
-        "BC5CDR devel": (read_corpus(data / "ner/bc5cdr/devel.tsv.gz", "iob"), ABSTRACTS),
-        "NCBI-disease devel": (
-            read_corpus(data / "ner/ncbi_disease/devel.tsv.gz", "iob"),
-            {"Disease": MentionType.PROBLEM},
-        ),
-        "MACCROBAT held out": (maccrobat(data)[1], MACCROBAT),
-    }
-
-
 def recognition(data: Path, cache: Path) -> Rows:
     """Strict F1 by type and over all."""
     rows = []
     for name in ("dictionary", "clinical"):
         recogniser = load_recogniser(ModelSettings(recognizer=name), cache_dir=cache)
-        for title, (texts, types) in held_out(data).items():
+        for title, (texts, types) in kept_texts(data).items():
             result = evaluate(recogniser, texts, types)
             own = {kind.value: round(each.f1, 4) for kind, each in result.by_type.items()}
             rows.append({"set": title, "recogniser": name, "all": round(result.micro.f1, 4), **own})
@@ -103,14 +90,11 @@ def assertion(data: Path, _: Path) -> Rows:
 def linking(_: Path, cache: Path) -> Rows:
     """Accuracy of synonyms that were held out."""
     rows: Rows = models_linking.run(cache)["held_out"]
-    return [
-        {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}
-        for row in rows
-    ]
+    return [rounded(row) for row in rows]
 
 
 def retrieval(data: Path, cache: Path) -> Rows:
-    """nDCG@10 and recall@100, through the product's analysis, index and fusion."""
+    """nDCG@10 and recall@100, through the product's analysis, index and fusion; mentions by the dictionary."""
     rows = []
     for encoder in ENCODERS:
         settings = Settings(models=ModelSettings(encoder=encoder, recognizer="dictionary"))
@@ -185,8 +169,14 @@ def read_long_document(cache: Path) -> dict[str, Any]:
         "passages": len(vectors),
         "seconds": round(time.perf_counter() - began, 1),
         "MiB loaded": loaded >> 20,
-        "MiB at most": getrusage(RUSAGE_SELF).ru_maxrss >> 10,
+        "MiB at most": peak_mib(),
     }
+
+
+def peak_mib() -> int:
+    """Most resident memory of this process so far; `getrusage` would count the one that it was started from."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0]) >> 10
 
 
 def embedding_speed(_: Path, __: Path) -> Rows:
@@ -195,10 +185,12 @@ def embedding_speed(_: Path, __: Path) -> Rows:
     passages = demo_passages(settings, count=PASSAGES, tokens=PASSAGE_TOKENS)
     types = number_types(settings.device)
     found = measure(settings, passages, types, rounds=ROUNDS, advance=lambda: None)
-    return [
-        {key: round(value, 4) if isinstance(value, float) else value for key, value in asdict(each).items()}
-        for each in found
-    ]
+    return [rounded(asdict(each)) for each in found]
+
+
+def rounded(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures with four digits behind the point."""
+    return {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}
 
 
 PARTS: Mapping[str, Callable[[Path, Path], Rows]] = {
@@ -234,7 +226,8 @@ def main() -> None:
     if not arguments.data.is_dir():
         sys.exit(f"There is no evaluation data in {arguments.data}: name its folder with --data.")
     arguments.cache.mkdir(parents=True, exist_ok=True)
-    console, record = Console(width=150), {}
+    console = Console(width=150)
+    record = json.loads(arguments.output.read_text()) if arguments.output.is_file() else {}
     for title in arguments.only:
         began = time.perf_counter()
         record[title] = PARTS[title](arguments.data, arguments.cache)

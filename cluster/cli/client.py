@@ -10,6 +10,7 @@ import json
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
+from uuid import UUID
 
 import typer
 from rich.console import Console
@@ -176,7 +177,7 @@ def search(
 
 
 def entities(
-    document_id: Annotated[str, typer.Argument(help="The document's id.")],
+    document_id: Annotated[UUID, typer.Argument(help="The document's id.")],
     type_: Annotated[
         list[MentionType] | None, typer.Option("--type", help="Only these types; may be repeated.")
     ] = None,

@@ -89,14 +89,16 @@ def entity_table(mentions: Iterable[Json]) -> RenderableType:
     for mention in mentions:
         cue = (mention.get("cue") or {}).get("text", "")
         meaning = "  ".join(filter(None, (mention["concept"], mention["label"])))
-        said = f"{mention['assertion']} ({_flat(cue)})" if cue else mention["assertion"]
+        label = mention["assertion"]
+        said = f"{label}, negated" if mention["polarity"] == "negated" != label else label
+        said = f"{said} ({_flat(cue)})" if cue else said
         key = (mention["type"], _flat(mention["text"]), said, meaning)
         counted[key] = counted.get(key, 0) + 1
     if not counted:
         return Text("Nothing was recognised.")
-    types = [kind.value for kind in MentionType]
+    order = {kind.value: place for place, kind in enumerate(MentionType)}
     table = Table("type", "mention", "assertion", "concept", box=None, padding=(0, 2, 0, 0))
-    for (kind, *rest), count in sorted(counted.items(), key=lambda one: types.index(one[0][0])):
+    for (kind, *rest), count in sorted(counted.items(), key=lambda one: order.get(one[0][0], len(order))):
         text, said, meaning = rest
         table.add_row(kind, Text(f"{text} x {count}" if count > 1 else text), Text(said), Text(meaning))
     return table

@@ -21,7 +21,8 @@ from cluster.servers import postgres, redis
 from config.settings import Settings
 
 GIB = 1024**3
-LEAST_MEMORY = 4 * GIB
+LEAST_MEMORY = 6 * GIB
+"""With two workers of a gibibyte each (docs/benchmarks.md)."""
 LEAST_DISK = 5 * GIB
 PACKAGES = ("ray", "fastapi", "asyncpg", "torch", "tantivy")
 

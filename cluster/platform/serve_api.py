@@ -20,9 +20,6 @@ APPLICATIONS = "/api/serve/applications/"
 STARTED = ("RUNNING", "HEALTHY")
 FAILED = ("DEPLOY_FAILED",)
 
-_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""Trusts nobody: what is called here speaks plain HTTP. By default each client reads all certificates, for 40 ms."""
-
 
 class ServeFailed(MedsearchError):
     """Serve refused the configuration, or an application could not be started."""
@@ -66,6 +63,8 @@ class ServeApi:
     def __init__(self, settings: Settings, token: str) -> None:
         self._address = dashboard_url(settings)
         self._proxy = settings.local_origin
+        # Trusts nobody: what is called here speaks plain HTTP. By default each client reads all certificates (40 ms).
+        self._no_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._headers = {"Authorization": f"Bearer {token}"} if settings.ray.auth else {}
 
     async def node_is_alive(self, seconds: float = 5) -> bool:
@@ -101,7 +100,7 @@ class ServeApi:
     async def unknown_routes(self, config: Mapping[str, Any], seconds: float = 5) -> list[str]:
         """Applications whose address the HTTP proxy does not know yet; it learns them a moment later."""
         try:
-            async with _client(seconds) as client:
+            async with self._client(seconds) as client:
                 known = (await client.get(f"{self._proxy}/-/routes")).json()
         except (httpx.HTTPError, ValueError):
             return ["http proxy"]
@@ -115,12 +114,11 @@ class ServeApi:
             return
 
     async def _call(self, method: str, path: str, seconds: float, json: Any = None) -> httpx.Response:
-        async with _client(seconds) as client:
+        async with self._client(seconds) as client:
             return await client.request(method, self._address + path, headers=self._headers, json=json)
 
-
-def _client(seconds: float) -> httpx.AsyncClient:
-    return httpx.AsyncClient(trust_env=False, timeout=seconds, verify=_NO_TLS)
+    def _client(self, seconds: float) -> httpx.AsyncClient:
+        return httpx.AsyncClient(trust_env=False, timeout=seconds, verify=self._no_tls)
 
 
 def _message(application: Mapping[str, Any]) -> str:

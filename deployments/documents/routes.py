@@ -28,7 +28,7 @@ from deployments.documents.schemas import (
 from deployments.documents.service import DocumentService
 from deployments.documents.uploads import Accepted, Uploads
 from deployments.edge.authentication import requires
-from deployments.edge.cursors import CursorSigner
+from deployments.edge.cursors import CursorSigner, gone
 from deployments.edge.route_table import transfer
 from deployments.edge.schemas import Line, Page, Problem
 from domain.access import Caller
@@ -219,14 +219,15 @@ async def entities(
 ) -> Page[Entity]:
     """What was recognised in the text, in its order, with codes and assertions."""
     bound_to = f"entities:{caller.user_id}:{document_id}:{parameters.page}"
-    start = cursors.verify(parameters.cursor, bound_to=bound_to)["start"] if parameters.cursor else 0
-    items, total = await service.entities(
-        caller, document_id, page=parameters.page, start=start, limit=parameters.limit
+    before = cursors.verify(parameters.cursor, bound_to=bound_to) if parameters.cursor else {"start": 0}
+    items, total, version = await service.entities(
+        caller, document_id, page=parameters.page, start=before["start"], limit=parameters.limit
     )
-    end = start + len(items)
-    return Page(
-        items=items, next_cursor=cursors.sign({"start": end}, bound_to=bound_to) if end < total else None
-    )
+    if before.get("version", version) != version:
+        raise gone()
+    following = {"start": before["start"] + len(items), "version": version}
+    more = following["start"] < total
+    return Page(items=items, next_cursor=cursors.sign(following, bound_to=bound_to) if more else None)
 
 
 @router.delete(

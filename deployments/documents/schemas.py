@@ -13,7 +13,15 @@ from domain.access import RESEARCHERS, Sensitivity, effective_principals, fixed_
 from domain.documents import DocumentType
 from domain.jobs import QUARANTINES, REJECTIONS, Stage
 from domain.lifecycle import Status
-from domain.text import AssertionLabel, Mention, MentionType
+from domain.text import (
+    AssertionLabel,
+    Certainty,
+    Experiencer,
+    Mention,
+    MentionType,
+    Polarity,
+    Temporality,
+)
 from stores.document_lists import Order
 from stores.documents import Document
 
@@ -247,12 +255,18 @@ class Entity(StrictModel):
     label: str | None
     codes: list[str]
     assertion: AssertionLabel
+    polarity: Polarity
+    certainty: Certainty
+    temporality: Temporality
+    experiencer: Experiencer
+    """The axes, of which `assertion` names one: what is historical may be negated too."""
     cue: CueView | None
     section: str | None
 
     @classmethod
     def of(cls, mention: Mention) -> Entity:
-        cue = mention.assertion.cue
+        said = mention.assertion
+        cue = said.cue
         return cls(
             page=mention.page,
             start=mention.start,
@@ -262,7 +276,11 @@ class Entity(StrictModel):
             concept=mention.concept.code if mention.concept else None,
             label=mention.concept.label if mention.concept else None,
             codes=[concept.code for concept in mention.concepts],
-            assertion=mention.assertion.label,
+            assertion=said.label,
+            polarity=said.polarity,
+            certainty=said.certainty,
+            temporality=said.temporality,
+            experiencer=said.experiencer,
             cue=CueView(start=cue.start, end=cue.end, text=cue.text) if cue else None,
             section=mention.section,
         )

@@ -89,7 +89,7 @@ class DocumentService:
         async with self._artefact(document, Stage.EXTRACT, "extraction") as extraction:
             page = await page_of(extraction, number)
         if page is None:
-            raise NotFound(f"The document has {extraction.pages} pages.", code="document.page_not_found")
+            raise _no_page(extraction.pages)
         await self._record_read(caller, AuditEvent.DOCUMENT_TEXT, document)
         return PageText(
             document_id=document.id,
@@ -102,13 +102,15 @@ class DocumentService:
 
     async def entities(
         self, caller: Caller, document_id: UUID, *, page: int | None, start: int, limit: int
-    ) -> tuple[list[Entity], int]:
-        """Mentions in the order of the text, `limit` from the `start`-th on; and how many there are."""
+    ) -> tuple[list[Entity], int, int]:
+        """Mentions in the order of the text, `limit` from the `start`-th on; how many there are; of which version."""
         document = await self._lookup.readable(caller, document_id, AuditEvent.DOCUMENT_ENTITIES)
         async with self._artefact(document, Stage.ANNOTATE, "annotation") as annotation:
             found, total = await mentions_of(annotation, page, start=start, limit=limit)
+        if page is not None and page > annotation.pages:
+            raise _no_page(annotation.pages)
         await self._record_read(caller, AuditEvent.DOCUMENT_ENTITIES, document)
-        return [Entity.of(mention) for mention in found], total
+        return [Entity.of(mention) for mention in found], total, document.version
 
     async def delete(self, caller: Caller, document_id: UUID, *, reason: str | None = None) -> Deletion:
         """Hide the document from everybody now; its traces are removed behind that.
@@ -151,3 +153,7 @@ class DocumentService:
 
     async def _record_read(self, caller: Caller, event: AuditEvent, document: Document) -> None:
         await self._audit.record(events.entry(caller, "R", event, document))
+
+
+def _no_page(pages: int) -> NotFound:
+    return NotFound(f"The document has {pages} pages.", code="document.page_not_found")

@@ -36,20 +36,21 @@ class CursorSigner:
     def verify(self, cursor: str, *, bound_to: str = "") -> dict[str, Any]:
         """The content; raises `Gone` for a cursor that is not ours, not for `bound_to`, or too old."""
         if len(cursor) > MAX_LENGTH:
-            raise _gone()
+            raise gone()
         try:
             raw = base64.b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4), b"-_", validate=True)
             sealed = Sealed(raw[NONCE_BYTES:], raw[:NONCE_BYTES], self._cipher.key_name)
             plain = self._cipher.open(sealed, bound_to.encode())
         except ValueError:  # `SealBroken` too
-            raise _gone() from None
+            raise gone() from None
         ends, content = json.loads(plain)
         if ends <= self._clock():
-            raise _gone()
+            raise gone()
         return dict(content)
 
 
-def _gone() -> Gone:
+def gone() -> Gone:
+    """What is answered to a cursor that does not fit any more."""
     return Gone(
         "This cursor has ended or belongs to another request. Start again without it.", code="cursor.gone"
     )

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from config.settings import ModelSettings
 from domain.text import Concept, Mention, MentionType, Page, by_page
-from models.encoders import ModelUnavailable, locate, verify
+from models.encoders import Encoder, ModelUnavailable, locate, verify
 from models.linking import Linker, load_linker
 from models.recognition.abbreviations import definitions
 from models.recognition.dictionary import DictionaryRecogniser
@@ -81,16 +81,22 @@ def load_clinical(
     from models.recognition.finder import load_finder
 
     card = read_card(folder)
-    encoder = verify(locate(card["encoder"].partition("@")[0]))
-    if encoder.name != card["encoder"]:
-        raise ModelUnavailable(
-            f"The recogniser was trained on {card['encoder']}, but {encoder.name} is here."
-        )
+    encoder = encoder_of_card(card)
     finder = load_finder(
         encoder.folder, folder / card["weights"], vocabulary, device=settings.device, threads=settings.threads
     )
     linker = load_linker(vocabulary, cache_dir=cache_dir)
     return ClinicalRecogniser(finder, vocabulary, linker, name=card["name"])
+
+
+def encoder_of_card(card: Mapping[str, Any]) -> Encoder:
+    """The encoder that the weights change. Raises `ModelUnavailable` when another one is here, or it was altered."""
+    encoder = verify(locate(card["encoder"].partition("@")[0]))
+    if encoder.name != card["encoder"]:
+        raise ModelUnavailable(
+            f"The recogniser was trained on {card['encoder']}, but {encoder.name} is here."
+        )
+    return encoder
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -100,7 +106,7 @@ def read_card(folder: Path) -> dict[str, Any]:
         digest = sha256((folder / card["weights"]).read_bytes()).hexdigest()
     except (OSError, ValueError, KeyError) as error:
         raise ModelUnavailable(
-            f"There is no whole recogniser in {folder}: train one (make train-recogniser), or use the dictionary."
+            f"There is no whole recogniser in {folder}: install medsearch again, or set models.recognizer to dictionary."
         ) from error
     if digest != card["sha256"]:
         raise ModelUnavailable(f"The recogniser's weights in {folder} were altered: install medsearch again.")

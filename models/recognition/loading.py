@@ -36,6 +36,8 @@ def check_recogniser(settings: ModelSettings) -> tuple[str, Path | None]:
     if settings.recognizer == "dictionary":
         return "dictionary", None
     if settings.recognizer == "clinical":
-        return str(clinical.read_card(clinical.WEIGHTS)["name"]), clinical.WEIGHTS
+        card = clinical.read_card(clinical.WEIGHTS)
+        clinical.encoder_of_card(card)
+        return str(card["name"]), clinical.WEIGHTS
     classifier = locate_classifier(settings)
     return classifier.name, classifier.folder

@@ -35,6 +35,7 @@ from models.encoders import locate
 from models.evaluation.retrieval import read_collection
 from models.folders import TOKENIZER, digest, read_tokenizer
 from models.pretrained import read_pretrained
+from models.training.runs import say, write_whole
 
 Vectors = npt.NDArray[np.float32]
 
@@ -264,9 +265,7 @@ class Training:
 
     def _save(self) -> None:
         state = {"learnt": self._learnt, "optimiser": self._optimiser.state_dict(), "step": self.step}
-        fresh = self._file.with_suffix(".new")
-        torch.save(state, fresh)
-        fresh.replace(self._file)
+        write_whole(self._file, state)
 
     def _resume(self) -> None:
         if not self._file.is_file():
@@ -287,11 +286,6 @@ def reached(
     chance = random.Random(plan.seed)  # noqa: S311 - reproducible on purpose
     others = [pair.passage for pair in chance.sample(list(learning), min(plan.distractors, len(learning)))]
     return {name: round(ranks(reader, own, others, plan), 4) for name, own in kept.items() if own}
-
-
-def say(line: str) -> None:
-    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {line}\n")
-    sys.stderr.flush()
 
 
 def main() -> None:

@@ -12,11 +12,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import random
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,67 +24,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from domain.text import MentionType
 from models.encoders import locate
-from models.evaluation.corpora import LabelledText, read_corpus
 from models.recognition.finder import SpanFinder
 from models.recognition.network import Batch, RecogniserNetwork, load_encoder
-from models.recognition.tags import TAGS, Allowed, WordSpan, allowed_tags
-from models.recognition.windows import PIECES, Encoded, TextEncoder
-from models.recognition.words import Words, WordSplitter
+from models.recognition.windows import TextEncoder
+from models.recognition.words import WordSplitter
 from models.terminology import ensure_vocabulary
-
-ALL = frozenset(MentionType)
-
-MACCROBAT = {
-    "Sign_symptom": MentionType.SIGN,
-    "Disease_disorder": MentionType.PROBLEM,
-    "Medication": MentionType.DRUG,
-    "Therapeutic_procedure": MentionType.PROCEDURE,
-    "Diagnostic_procedure": MentionType.TEST,
-    "Biological_structure": MentionType.ANATOMY,
-}
-ABSTRACTS = {"Disease": MentionType.PROBLEM, "Chemical": MentionType.DRUG}
-UNJUDGED = frozenset({"History", "Family_history"})
-"""Spans of whole phrases within which MACCROBAT marks no diseases: they teach nothing."""
-
-HELD_OUT_EVERY = 5
-"""Of MACCROBAT's reports in the order of their names, each fifth is kept for the measurement."""
-
-OWN_DEV_EVERY = 20
-"""Of all training texts, each twentieth decides when to stop."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Everything that decides the outcome, beside data and code."""
-
-    seed: int = 20
-    epochs: int = 8
-    cooldown: int = 3
-    batch: int = 8
-    pieces: int = PIECES
-    encoder_rate: float = 2.5e-4
-    head_rate: float = 1e-3
-    layer_decay: float = 0.9
-    warmup_steps: int = 300
-    weight_decay: float = 0.01
-    clip: float = 1.0
-    average: float = 0.998
-    report_copies: int = 2
-    """How often each clinical report is read in an epoch: there are few."""
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A text with the tags that its corpus leaves open, and the mentions it names."""
-
-    corpus: str
-    encoded: Encoded
-    allowed: Allowed
-    spans: tuple[WordSpan, ...]
-    annotated: frozenset[MentionType]
-    copies: int = 1
+from models.training.examples import Example, Piece, Plan, batch_of, epoch_batches, examples
+from models.training.runs import say, write_whole
 
 
 @dataclass(slots=True)
@@ -98,108 +44,6 @@ class Progress:
     steps: int = 0
     best: float = -1.0
     history: list[dict[str, Any]] = field(default_factory=list)
-    mixed: bool = False
-    """Whether the best epoch and the last have been mixed."""
-
-
-def maccrobat(folder: Path) -> tuple[list[LabelledText], list[LabelledText]]:
-    """(for training, held out) of the given reports."""
-    reports = read_corpus(folder / "ner/maccrobat_train.tar.gz", "brat")
-    held = [report for place, report in enumerate(reports) if place % HELD_OUT_EVERY == HELD_OUT_EVERY - 1]
-    names = {report.name for report in held}
-    return [report for report in reports if report.name not in names], held
-
-
-def examples(folder: Path, encoder: TextEncoder, plan: Plan) -> tuple[list[Example], list[Example]]:
-    """(for learning, for stopping), from the training parts only."""
-    disease, both = frozenset({MentionType.PROBLEM}), frozenset({MentionType.PROBLEM, MentionType.DRUG})
-    reports, _ = maccrobat(folder)
-    bc5cdr = read_corpus(folder / "ner/bc5cdr/train.tsv.gz", "iob")
-    ncbi = read_corpus(folder / "ner/ncbi_disease/train.tsv.gz", "iob")
-    made = [
-        *(example("bc5cdr", text, encoder, ABSTRACTS, both) for text in bc5cdr),
-        *(example("ncbi", text, encoder, ABSTRACTS, disease) for text in ncbi),
-        *(example("maccrobat", text, encoder, MACCROBAT, ALL, plan.report_copies) for text in reports),
-    ]
-    own_dev = [each for place, each in enumerate(made) if place % OWN_DEV_EVERY == 7]
-    return [each for place, each in enumerate(made) if place % OWN_DEV_EVERY != 7], own_dev
-
-
-def example(
-    corpus: str,
-    text: LabelledText,
-    encoder: TextEncoder,
-    types: dict[str, MentionType],
-    annotated: frozenset[MentionType],
-    copies: int = 1,
-) -> Example:
-    """`text` for learning; of spans that overlap, the longest counts."""
-    encoded = encoder.encode(text.text)
-    spans: list[WordSpan] = []
-    taken = np.zeros(len(encoded.words), dtype=np.bool_)
-    for span in sorted(text.spans, key=lambda each: each.start - each.end):
-        kind = types.get(span.type)
-        first, behind = _in_words(encoded.words, span.start, span.end)
-        if kind is not None and behind > first and not taken[first:behind].any():
-            taken[first:behind] = True
-            spans.append((first, behind, kind))
-    allowed = allowed_tags(len(encoded.words), spans, annotated)
-    for span in text.spans:
-        if span.type in UNJUDGED:
-            first, behind = _in_words(encoded.words, span.start, span.end)
-            allowed[first:behind] |= ~taken[first:behind, None]
-    return Example(corpus, encoded, allowed, tuple(sorted(spans)), annotated, copies)
-
-
-def _in_words(words: Words, start: int, end: int) -> tuple[int, int]:
-    first = int(np.searchsorted(words.ends, start, side="right"))
-    return first, int(np.searchsorted(words.starts, end, side="left"))
-
-
-Piece = tuple[Example, int, int]
-
-
-def epoch_batches(learning: Sequence[Example], plan: Plan, epoch: int) -> list[list[Piece]]:
-    """The batches of an epoch: every word once a copy, windows cut anew each time, of similar length."""
-    chance = random.Random(plan.seed * 1000 + epoch)  # noqa: S311 - reproducible on purpose
-    pieces = [
-        (each, start, end)
-        for each in learning
-        for _ in range(each.copies)
-        for start, end in _random_windows(each.encoded.words, plan.pieces, chance)
-    ]
-    chance.shuffle(pieces)
-    size = plan.batch
-    pools = [pieces[start : start + 50 * size] for start in range(0, len(pieces), 50 * size)]
-    batches = [
-        pool[start : start + size]
-        for pool in (sorted(pool, key=_length) for pool in pools)
-        for start in range(0, len(pool), size)
-    ]
-    chance.shuffle(batches)
-    return batches
-
-
-def _random_windows(words: Words, pieces: int, chance: random.Random) -> Iterator[tuple[int, int]]:
-    start = 0
-    limit = chance.randint(pieces // 4, pieces)
-    while start < len(words):
-        end = max(start + 1, int(np.searchsorted(words.edges, words.edges[start] + limit, side="right")) - 1)
-        yield start, end
-        start, limit = end, pieces
-
-
-def _length(piece: Piece) -> int:
-    each, start, end = piece
-    return int(each.encoded.words.edges[end] - each.encoded.words.edges[start])
-
-
-def batch_of(pieces: Sequence[Piece], encoder: TextEncoder) -> tuple[Batch, Tensor]:
-    batch = encoder.batch([(each.encoded, start, end) for each, start, end in pieces])
-    allowed = np.ones((*batch.word_mask.shape, TAGS), dtype=np.bool_)
-    for row, (each, start, end) in enumerate(pieces):
-        allowed[row, : end - start] = each.allowed[start:end]
-    return batch, torch.from_numpy(allowed)
 
 
 def scores(network: RecogniserNetwork, encoder: TextEncoder, held: Sequence[Example]) -> dict[str, float]:
@@ -265,8 +109,7 @@ class Training:
             if not self._epoch(epoch_batches(learning, self._plan, self.progress.epoch)):
                 return False
             self._judge(own_dev)
-        if not self.progress.mixed:
-            self._mix(own_dev)
+        self._choose(own_dev)
         return True
 
     def _epoch(self, batches: list[list[Piece]]) -> bool:
@@ -280,7 +123,7 @@ class Training:
             progress.steps += 1
             if progress.step % 50 == 0:
                 spent = time.monotonic() - began
-                _say(
+                say(
                     f"epoch {progress.epoch + 1} step {progress.step}/{len(batches)} "
                     f"loss {losses / words:.4f} {words / spent:.0f} words/s"
                 )
@@ -314,34 +157,38 @@ class Training:
         return warm * max(0.02, min(1.0, left / plan.cooldown))
 
     def _judge(self, own_dev: Sequence[Example]) -> None:
-        self._keep_if_best(self._average, own_dev, str(self.progress.epoch + 1))
-        self.progress.epoch, self.progress.step = self.progress.epoch + 1, 0
-        self._save()
-
-    def _mix(self, own_dev: Sequence[Example]) -> None:
-        """The mean of the best weights and the last is often better than both (Wortsman et al. 2022)."""
-        best = torch.load(self._folder / "best.pt", weights_only=True)
-        mixed = {name: torch.lerp(value, self._average[name], 0.5) for name, value in best.items()}
-        self._keep_if_best(mixed, own_dev, "best and last")
-        self.progress.mixed = True
-        self._save()
-
-    def _keep_if_best(self, weights: dict[str, Tensor], own_dev: Sequence[Example], name: str) -> None:
         progress = self.progress
+        mean = self._scored(self._average, own_dev, progress.epoch + 1)
+        if mean > progress.best:
+            progress.best = mean
+            write_whole(self._folder / "best-epoch.pt", self._average)
+        progress.epoch, progress.step = progress.epoch + 1, 0
+        self._save()
+
+    def _choose(self, own_dev: Sequence[Example]) -> None:
+        """The mean of the best weights and the last is often better than both (Wortsman et al. 2022).
+
+        Not saved in the checkpoint: what is interrupted here, or goes on for more epochs, chooses anew.
+        """
+        best = torch.load(self._folder / "best-epoch.pt", weights_only=True)
+        mixed = {name: torch.lerp(value, self._average[name], 0.5) for name, value in best.items()}
+        better = self._scored(mixed, own_dev, "best and last") > self.progress.best
+        write_whole(self._folder / "best.pt", mixed if better else best)
+
+    def _scored(self, weights: dict[str, Tensor], own_dev: Sequence[Example], epoch: int | str) -> float:
+        """Mean F1 over the corpora, with these weights; told, and kept in the history."""
         current = {name: value.clone() for name, value in self._network.trained().items()}
         self._network.load_state_dict(weights, strict=False)
         self._network.eval()
         reached = scores(self._network, self._encoder, own_dev)
         mean = float(np.mean([value for key, value in reached.items() if "/" not in key]))
-        progress.history.append({"epoch": name, "mean": round(mean, 4), **reached})
-        _say(json.dumps(progress.history[-1]))
-        if mean > progress.best:
-            progress.best = mean
-            _write(self._folder / "best.pt", weights)
+        self.progress.history.append({"epoch": epoch, "mean": round(mean, 4), **reached})
+        say(json.dumps(self.progress.history[-1]))
         self._network.load_state_dict(current, strict=False)
+        return mean
 
     def _save(self) -> None:
-        _write(
+        write_whole(
             self._folder / "checkpoint.pt",
             {
                 "network": self._network.trained(),
@@ -362,7 +209,7 @@ class Training:
         self._optimiser.load_state_dict(kept["optimiser"])
         self.progress = Progress(**kept["progress"])
         torch.set_rng_state(kept["chance"])
-        _say(f"resumed in epoch {self.progress.epoch + 1} at step {self.progress.step}")
+        say(f"resumed in epoch {self.progress.epoch + 1} at step {self.progress.step}")
 
 
 def main() -> None:
@@ -381,7 +228,7 @@ def main() -> None:
     encoder = TextEncoder(WordSplitter(minilm.folder / "tokenizer.json"), vocabulary)
     learning, own_dev = examples(chosen.data, encoder, plan)
     network = RecogniserNetwork(load_encoder(minilm.folder))
-    _say(f"{len(learning)} texts to learn from, {len(own_dev)} to stop by")
+    say(f"{len(learning)} texts to learn from, {len(own_dev)} to stop by")
     training = Training(chosen.out, plan, network, encoder)
     signal.signal(signal.SIGTERM, lambda *_: training.stop())
     if not training.run(learning, own_dev):
@@ -399,17 +246,6 @@ def main() -> None:
 def _digests(data: Path) -> dict[str, str]:
     files = ("ner/bc5cdr/train.tsv.gz", "ner/ncbi_disease/train.tsv.gz", "ner/maccrobat_train.tar.gz")
     return {name: hashlib.sha256((data / name).read_bytes()).hexdigest() for name in files}
-
-
-def _write(path: Path, content: Any) -> None:
-    fresh = path.with_suffix(".new")
-    torch.save(content, fresh)
-    fresh.replace(path)
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {line}\n")
-    sys.stderr.flush()
 
 
 if __name__ == "__main__":

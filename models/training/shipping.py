@@ -24,7 +24,7 @@ from models.evaluation.corpora import LabelledText, read_corpus
 from models.evaluation.ner import NerResult, evaluate
 from models.recognition.clinical import CARD, WEIGHTS, load_clinical
 from models.terminology import ensure_vocabulary
-from models.training.recognition import ABSTRACTS, MACCROBAT, maccrobat
+from models.training.examples import ABSTRACTS, MACCROBAT, maccrobat
 
 VERSION = "1"
 FILE = "recogniser.safetensors"
@@ -70,13 +70,17 @@ def ship(weights: Mapping[str, Tensor], record: dict[str, Any], folder: Path) ->
 def measured(folder: Path, data: Path, cache: Path) -> dict[str, NerResult]:
     """The shipped recogniser on what was kept from it."""
     recogniser = load_clinical(ModelSettings(), ensure_vocabulary(cache), cache_dir=cache, folder=folder)
-    problem, both = {"Disease": MentionType.PROBLEM}, ABSTRACTS
-    kept: Sequence[tuple[str, Sequence[LabelledText], Mapping[str, MentionType]]] = (
-        ("BC5CDR devel", read_corpus(data / "ner/bc5cdr/devel.tsv.gz", "iob"), both),
-        ("NCBI-disease devel", read_corpus(data / "ner/ncbi_disease/devel.tsv.gz", "iob"), problem),
-        ("MACCROBAT, held out", maccrobat(data)[1], MACCROBAT),
-    )
-    return {name: evaluate(recogniser, texts, types) for name, texts, types in kept}
+    return {name: evaluate(recogniser, texts, types) for name, (texts, types) in kept_texts(data).items()}
+
+
+def kept_texts(data: Path) -> dict[str, tuple[Sequence[LabelledText], Mapping[str, MentionType]]]:
+    """The texts that no training saw, and what their types are here."""
+    disease = {"Disease": MentionType.PROBLEM}
+    return {
+        "BC5CDR devel": (read_corpus(data / "ner/bc5cdr/devel.tsv.gz", "iob"), ABSTRACTS),
+        "NCBI-disease devel": (read_corpus(data / "ner/ncbi_disease/devel.tsv.gz", "iob"), disease),
+        "MACCROBAT, held out": (maccrobat(data)[1], MACCROBAT),
+    }
 
 
 def rows(results: Mapping[str, NerResult]) -> list[str]:

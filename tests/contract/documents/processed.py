@@ -56,13 +56,13 @@ class Processing:
         said = {"sequence": sequence, "status": outcome, "outcome": outcome, "stage": None, "progress": 1.0}
         return await self.say(EventType.DOCUMENT_PROCESSED, document_id, **said | data)
 
-    async def index(self, document_id: str, sequence: int = 9) -> None:
+    async def index(self, document_id: str, sequence: int = 9, *, version: int = 1) -> None:
         """The document was read, annotated and indexed."""
-        keys = {stage: f"artefacts/{document_id}/1/{stage}.1" for stage in ("extract", "annotate")}
+        keys = {stage: f"artefacts/{document_id}/{version}/{stage}.1" for stage in ("extract", "annotate")}
         await self.blobs.put(keys["extract"], dump_extraction(EXTRACTION))
         await self.blobs.put(keys["annotate"], dump_annotation(ANNOTATION))
         await self.end(
-            document_id, sequence, "indexed", artefacts=keys, pages=3, passages=2, unreadable_pages=[2],
+            document_id, sequence, "indexed", version=version, revision=version, artefacts=keys, pages=3, passages=2, unreadable_pages=[2],
             warnings=["page_unreadable"], media_type="application/pdf", parser="pdfium@1", models=[],
         )  # fmt: skip
 

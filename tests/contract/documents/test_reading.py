@@ -7,7 +7,7 @@ import pytest
 from domain.ids import new_id
 from tests.contract.documents.conftest import World
 from tests.contract.documents.processed import Processing
-from tests.contract.documents.test_uploads import PDF
+from tests.contract.documents.test_uploads import PDF, version
 
 PATHS = ["", "/content", "/pages/1/text", "/entities"]
 EVENTS = {
@@ -73,7 +73,8 @@ async def test_the_text_of_a_page_and_what_was_found_in_it(world: World, process
     assert items[0] == {
         "page": 1, "start": 15, "end": 24, "text": "pneumonia", "type": "problem", "concept": "ICD10CM:J18.9",
         "label": "Pneumonia, unspecified organism", "codes": ["ICD10CM:J18.9", "MESH:D011014"],
-        "assertion": "negated", "cue": {"start": 0, "end": 14, "text": "No evidence of"},
+        "assertion": "negated", "polarity": "negated", "certainty": "certain", "temporality": "current",
+        "experiencer": "patient", "cue": {"start": 0, "end": 14, "text": "No evidence of"},
         "section": "impression",
     }  # fmt: skip
     assert [item["text"] for item in items] == ["pneumonia", "Fever"]
@@ -91,6 +92,18 @@ async def test_entities_are_paged(world: World, processing: Processing) -> None:
     assert second["next_cursor"] is None
     foreign = await doctor.get(document_id, "/entities", page=1, cursor=first["next_cursor"])
     assert foreign.status_code == 410
+
+
+async def test_a_cursor_of_entities_ends_with_the_version(world: World, processing: Processing) -> None:
+    doctor = world.account()
+    document_id = await doctor.uploaded(PDF)
+    await processing.index(document_id)
+    first = (await doctor.get(document_id, "/entities", limit=1)).json()
+    await version(doctor, document_id, b"another text")
+    await processing.index(document_id, version=2)
+    assert (await doctor.get(document_id, "/entities", limit=1)).status_code == 200
+    later = await doctor.get(document_id, "/entities", limit=1, cursor=first["next_cursor"])
+    assert (later.status_code, later.json()["code"]) == (410, "cursor.gone")
 
 
 @pytest.mark.parametrize("path", ["/pages/1/text", "/entities"])
@@ -123,6 +136,8 @@ async def test_a_page_that_is_not_there_is_404(world: World, processing: Process
     document_id = await doctor.uploaded(PDF)
     await processing.index(document_id)
     assert (await doctor.get(document_id, "/pages/4/text")).status_code == 404
+    beyond = await doctor.get(document_id, "/entities", page=4)
+    assert (beyond.status_code, beyond.json()["code"]) == (404, "document.page_not_found")
     assert (await doctor.get(document_id, "/pages/0/text")).status_code == 422
 
 

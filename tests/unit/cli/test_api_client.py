@@ -47,6 +47,10 @@ class Platform(httpx.AsyncBaseTransport):
                 return problem(401, "auth.unauthenticated", "Log in.")
             case "/api/v1/auth/logout":
                 return httpx.Response(204)
+            case "/api/v1/list":
+                at = int(request.url.params.get("cursor", 0))
+                page = {"items": [{"n": at}], "next_cursor": str(at + 1) if at < 2 else None}
+                return httpx.Response(200, json=page)
             case _:
                 return httpx.Response(200, json={"id": "one"})
 
@@ -95,6 +99,13 @@ async def test_without_a_login_it_says_how_to_get_one(api: Api, platform: Platfo
 async def test_login_is_kept_and_used(api: Api) -> None:
     await api.login("a@example.org", "right")
     assert await api.call("GET", "/api/v1/documents/one") == {"id": "one"}
+
+
+async def test_a_list_is_read_to_its_end(api: Api, platform: Platform) -> None:
+    await api.login("a@example.org", "right")
+    assert await api.all_of("/api/v1/list", {"limit": "1"}) == [{"n": 0}, {"n": 1}, {"n": 2}]
+    asked = [dict(request.url.params) for request, _ in platform.requests[1:]]
+    assert asked == [{"limit": "1"}, {"limit": "1", "cursor": "1"}, {"limit": "1", "cursor": "2"}]
 
 
 async def test_a_wrong_password_is_explained(api: Api, tokens: MemoryTokens) -> None:

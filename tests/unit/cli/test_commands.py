@@ -135,3 +135,10 @@ def test_an_account_is_made_on_the_server_only(tmp_path: Path, monkeypatch: pyte
     )
     done = CliRunner().invoke(app, ["admin", "create", *wanted], input="a password that may be used\n")
     assert (done.exit_code, "Run this as the platform's user, on its server." in done.output) == (1, True)
+
+
+@pytest.mark.parametrize("wrong", ["abc#", "../users/me?x=", "a\nb", "7"])
+def test_entities_wants_an_id(wrong: str) -> None:
+    done = CliRunner().invoke(app, ["entities", wrong])
+    assert done.exit_code == 2
+    assert "Traceback" not in done.output

@@ -47,6 +47,7 @@ def mention(start: int, text: str, concept: str, assertion: str, cue: int) -> di
         "concept": concept,
         "label": f"Label of {text}",
         "assertion": assertion,
+        "polarity": "negated" if assertion == "negated" else "affirmed",
         "cue": {"start": OFFSET + cue, "end": OFFSET + cue + 14, "text": "no\nevidence of"},
     }
 
@@ -227,6 +228,13 @@ def test_what_was_recognised_is_told_once_by_type() -> None:
         "anatomy heart affirmed",
     ]
     assert "Nothing was recognised" in entities([])
+
+
+def test_what_is_historical_and_denied_is_not_told_as_if_it_had_been() -> None:
+    denied = {**mention(0, "diabetes", "ICD10CM:E11.9", "historical", 0), "polarity": "negated"}
+    assert "historical, negated (no evidence of)" in entities([denied])
+    unknown = {**denied, "type": "gene"}
+    assert entities([unknown, denied]).index("problem") < entities([unknown, denied]).index("gene")
 
 
 def entities(mentions: list[dict[str, Any]]) -> str:

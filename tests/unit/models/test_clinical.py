@@ -23,7 +23,7 @@ The patient was admitted with chest pain and shortness of breath. An electrocard
 infarction. She was given aspirin and underwent appendectomy in 2012. Pain radiated to the left arm.
 """
 EXPECTED = {
-    ("chest pain", MentionType.SIGN),
+    ("pain", MentionType.SIGN),
     ("shortness of breath", MentionType.SIGN),
     ("electrocardiogram", MentionType.TEST),
     ("myocardial\ninfarction", MentionType.PROBLEM),
@@ -42,7 +42,7 @@ def test_it_is_the_default_and_tells_six_types_apart(annotator: Annotator) -> No
     assert annotator.models[0].startswith("clinical@")
     found = annotator.annotate(Extraction("text/plain", (Page(1, NOTE),))).mentions
     missed = EXPECTED - {(each.text, each.type) for each in found}
-    assert len(missed) <= 1, (missed, found)
+    assert not missed, found
     (infarction,) = [each for each in found if each.text.startswith("myocardial")]
     assert infarction.assertion.polarity is Polarity.NEGATED
     assert "ICD10CM:I21.9" in {concept.code for concept in infarction.concepts}

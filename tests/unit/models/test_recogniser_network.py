@@ -28,7 +28,8 @@ from models.recognition.tags import OUTSIDE, TAGS, TYPES, allowed_tags, spans_of
 from models.recognition.windows import TextEncoder, cut
 from models.recognition.words import WordSplitter
 from models.terminology import Vocabulary
-from models.training.recognition import Example, Plan, Progress, Training, example
+from models.training.examples import Example, Plan, example
+from models.training.recognition import Progress, Training
 from models.training.shipping import FILE, ship
 
 PROBLEM, DRUG = MentionType.PROBLEM, MentionType.DRUG
@@ -305,6 +306,22 @@ class TestTraining:
         again = trained(encoder, tmp_path / "twice", epochs=2)
         for name, value in once._network.trained().items():
             assert torch.equal(value, again._network.trained()[name]), name
+
+    def test_the_best_epoch_or_its_mean_with_the_last_is_kept_and_chosen_anew_alike(
+        self, encoder: TextEncoder, tmp_path: Path
+    ) -> None:
+        training = trained(encoder, tmp_path, epochs=3)
+        *epochs, mixture = training.progress.history
+        assert [epoch["epoch"] for epoch in epochs] == [1, 2, 3]
+        best = torch.load(tmp_path / "best-epoch.pt", weights_only=True)
+        mixed = {name: torch.lerp(value, training._average[name], 0.5) for name, value in best.items()}
+        better = mixture["mean"] > max(epoch["mean"] for epoch in epochs)
+        kept = torch.load(tmp_path / "best.pt", weights_only=True)
+        assert all(torch.equal(kept[name], (mixed if better else best)[name]) for name in kept)
+        again = trained(encoder, tmp_path, epochs=3)
+        assert again.progress.history == training.progress.history
+        chosen = torch.load(tmp_path / "best.pt", weights_only=True)
+        assert all(torch.equal(chosen[name], kept[name]) for name in kept)
 
 
 class TestWeights:

@@ -17,5 +17,5 @@ def test_a_recogniser_without_weights_is_refused_before_anything_starts(
 ) -> None:
     monkeypatch.setattr(clinical, "WEIGHTS", tmp_path)
     check_models(ModelSettings(recognizer="dictionary"))
-    with pytest.raises(ModelUnavailable, match="make train-recogniser"):
+    with pytest.raises(ModelUnavailable, match="install medsearch again"):
         check_models(ModelSettings())
