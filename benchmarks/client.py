@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import numpy as np
@@ -48,14 +49,14 @@ class Client:
         self._person = person
         self._until = 0.0
 
-    def request(self, method: str, path: str, **options: object) -> httpx.Response:
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         if time.monotonic() > self._until:
             answer = self._http.post(
                 "/api/v1/auth/login", json={"email": self._person.email, "password": self._person.password}
             ).raise_for_status()
             self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
             self._until = time.monotonic() + 1200
-        return self._http.request(method, path, **options).raise_for_status()  # type: ignore[arg-type]
+        return self._http.request(method, path, **options).raise_for_status()
 
     def search(self, query: str, mode: str) -> dict[str, object]:
         found: dict[str, object] = self.request(

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 import psutil
@@ -86,11 +86,11 @@ class Platform:
             timeout=timeout,
         )
 
-    def serve_api(self, method: str, path: str, *, token: bool = True, **options: object) -> httpx.Response:
+    def serve_api(self, method: str, path: str, *, token: bool = True, **options: Any) -> httpx.Response:
         """A call of Ray's dashboard."""
         headers = {"Authorization": f"Bearer {self.layout.ray_token.read_text()}"} if token else {}
         address = f"http://127.0.0.1:{self.settings.ray.dashboard_port}"
-        return httpx.request(method, address + path, headers=headers, timeout=60, trust_env=False, **options)  # type: ignore[arg-type]
+        return httpx.request(method, address + path, headers=headers, timeout=60, trust_env=False, **options)
 
     def listening(self) -> list[tuple[str, int]]:
         """Address and port of every listening socket of every process, the supervisor's too."""
