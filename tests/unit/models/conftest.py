@@ -1,4 +1,4 @@
-"""The real vocabulary."""
+"""The real vocabulary and the real linker."""
 
 from __future__ import annotations
 
@@ -6,12 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from models.linking import Linker
-from models.linking.index import NameIndex, build_index, index_version
-from models.linking.vectors import read_weights
+from models.linking import Linker, load_linker
 from models.terminology import Vocabulary, ensure_vocabulary
-from models.terminology.merging import merge
-from models.terminology.sources import Entry, human_phenotypes, mesh_diseases
 
 
 @pytest.fixture(scope="session")
@@ -21,16 +17,4 @@ def vocabulary(vocabulary_cache: Path) -> Vocabulary:
 
 @pytest.fixture(scope="session")
 def linker(vocabulary: Vocabulary, vocabulary_cache: Path) -> Linker:
-    """The real vocabulary and weights over an index of some thousand names, where the commands find it."""
-    weights = read_weights()
-    version = index_version(weights.digest)
-    folder = vocabulary_cache / f"linking-{version}"
-    build_index(
-        folder, merge(some_entries(), {}, set(), lambda _, key: bool(key)), weights.vectors, version=version
-    )
-    return Linker(vocabulary, NameIndex(folder, version), weights.vectors, weights.logit)
-
-
-def some_entries() -> list[Entry]:
-    """Each tenth phenotype and disease."""
-    return [*list(human_phenotypes())[::10], *list(mesh_diseases())[::10]]
+    return load_linker(vocabulary, cache_dir=vocabulary_cache)

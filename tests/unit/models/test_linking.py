@@ -105,7 +105,8 @@ class TestNearNames:
             assert sorted(key_of(best.name)) == sorted(key_of(name)) or best.cosine > 0.999
 
     def test_inverted_names_and_slips_of_the_pen(self, linker: Linker) -> None:
-        names = [linker._index._parts["MESH"].at(row).name for row in range(1000)]
+        known = linker._index._parts["MESH"]
+        names = [known.at(row).name for row in range(0, len(known), 25)]
         words = [name for name in names if len(key_of(name)) == 1 and len(name) > 9]
         right = 0
         for name in words:
