@@ -29,8 +29,9 @@ TOKEN_SECRET = "ray-token"  # noqa: S105 - a name, not a value
 DROPPED = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_AUTH_TOKEN", "RAY_NAMESPACE")
 NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 RAY = (sys.executable, "-m", "ray.scripts.scripts")
-FLAGS = ("--head", "--block", "--no-monitor", "--disable-usage-stats")
-"""No monitor: it would start and end nodes, and there is only this one."""
+FLAGS = ("--head", "--block", "--no-monitor", "--include-log-monitor=false", "--disable-usage-stats")
+"""No monitor: it would start and end nodes, and there is only this one. No log monitor: it shows a driver what workers
+print, and ours write logs of their own."""
 DRAIN_SECONDS = 2
 """How long a stopping node waits for its actors; the applications were asked to finish before."""
 
