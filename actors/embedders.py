@@ -4,6 +4,7 @@ the generation whose encoder made it.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
@@ -56,6 +57,7 @@ class Embedders:
         self._clock = clock
         self._known: Sequence[Generation] = ()
         self._asked_at = -BELIEVED_SECONDS
+        self._loading = threading.Lock()
         self._loaded: dict[str, Embedder] = {}
         self._configured = ""
         """Name of the settings' model, once it was loaded."""
@@ -88,15 +90,18 @@ class Embedders:
         return None
 
     def loaded(self, generation: Generation | None) -> Embedder:
-        """Blocks while it loads. Raises `Unavailable` (`models.unavailable`) when it cannot be loaded."""
-        try:
-            known = generation.encoder if generation else self._configured
-            embedder = self._loaded.pop(known, None) or self._load(generation)
-        except ModelUnavailable as error:
-            raise Unavailable(error.message, code=MODEL_AWAY) from error
-        if generation is None:
-            self._configured = embedder.name
-        self._loaded[embedder.name] = embedder  # the one used last stands last
-        while len(self._loaded) > KEPT:
-            del self._loaded[next(iter(self._loaded))]
-        return embedder
+        """Blocks while it loads, in whatever thread. Raises `Unavailable` (`models.unavailable`) when it cannot be
+        loaded.
+        """
+        with self._loading:
+            try:
+                known = generation.encoder if generation else self._configured
+                embedder = self._loaded.pop(known, None) or self._load(generation)
+            except ModelUnavailable as error:
+                raise Unavailable(error.message, code=MODEL_AWAY) from error
+            if generation is None:
+                self._configured = embedder.name
+            self._loaded[embedder.name] = embedder  # the one used last stands last
+            while len(self._loaded) > KEPT:
+                del self._loaded[next(iter(self._loaded))]
+            return embedder

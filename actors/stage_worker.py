@@ -1,7 +1,6 @@
 """A worker of a pool: claims a job, runs its stages one after the other, and hands it over to the index.
 
-While it works on a bulk document it takes in online ones, in the pauses that embedding makes for them; annotation
-makes none.
+While it works on a bulk document it takes in online ones, which are computed in a thread of their own.
 
 A stage's result is durable before the job goes on, so that a crash repeats one stage at most. Whoever lost
 the lease writes nothing and cleans up behind itself.

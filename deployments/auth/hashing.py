@@ -7,13 +7,9 @@ it; when too many wait, callers are refused.
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
-import sys
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -22,6 +18,7 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 from pwdlib.hashers.bcrypt import BcryptHasher
 
 from config.account_settings import AuthSettings
+from config.niceness import give_way
 from domain.errors import Unavailable
 from domain.passwords import normalised
 
@@ -54,7 +51,7 @@ class PasswordHasher:
         self._hashes = PasswordHash((argon2, BcryptHasher()))
         self._bcrypt = BcryptHasher
         self._threads = ThreadPoolExecutor(
-            settings.hash_workers, thread_name_prefix="password", initializer=_give_way
+            settings.hash_workers, thread_name_prefix="password", initializer=give_way, initargs=(NICENESS,)
         )
         self._waiting = 0
         self._logins = settings.hash_workers * (LOGINS_PER_THREAD + 1)
@@ -104,11 +101,3 @@ class PasswordHasher:
 
 def _busy() -> Unavailable:
     return Unavailable("Too many people are logging in. Try again.", code="auth.busy", retry_after=2)
-
-
-def _give_way() -> None:
-    """Of the calling thread; only Linux knows such a thing. It stays as it is where it gives way more already."""
-    if sys.platform == "linux":
-        with suppress(OSError):
-            niceness = max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0))
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)

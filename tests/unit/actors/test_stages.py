@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from actors.embedders import Embedders
-from actors.stages import MAX_MENTIONS, MAX_PASSAGES, StageResult, Stages
+from actors.stages import BULK_NICENESS, MAX_MENTIONS, MAX_PASSAGES, StageResult, Stages
 from domain.errors import Unavailable
-from domain.jobs import Failure, Stage
+from domain.jobs import Failure, Lane, Stage
 from domain.search import Generation
 from domain.text import Annotation, Extraction, Mention, MentionType, Page, Passage
 from models.artefacts import (
@@ -130,7 +134,62 @@ async def test_facts_say_what_operators_need_and_no_text():
     assert "Fieber" not in repr([result.facts for result in results])
 
 
-async def test_a_long_document_is_embedded_with_pauses_in_which_another_one_goes_on():
+async def test_an_online_document_does_not_wait_for_a_bulk_one():
+    going_on = threading.Event()
+
+    class Waiting(Annotator):
+        def annotate(self, extraction: Extraction) -> Annotation:
+            if extraction.pages[0].text == "long":
+                assert going_on.wait(30)
+            return super().annotate(extraction)
+
+    bench = Bench(annotator=Waiting)
+    for text in ("long", "short"):
+        content = dump_extraction(Extraction("text/plain", (Page(1, text),), (), (), "p@1"))
+        await bench.blobs.put(text, content)
+    long = asyncio.create_task(
+        bench.stages.run(lease(Stage.ANNOTATE, lane=Lane.BULK, artefacts={"extract": "long"}))
+    )
+    await asyncio.sleep(0)
+    short = await bench.stages.run(lease(Stage.ANNOTATE, lane=Lane.ONLINE, artefacts={"extract": "short"}))
+    assert isinstance(short, StageResult)
+    assert not long.done()
+    going_on.set()
+    assert isinstance(await long, StageResult)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no niceness of their own")
+async def test_the_bulk_lane_gives_way():
+    found: dict[Lane, int] = {}
+
+    class Looking(Annotator):
+        def annotate(self, extraction: Extraction) -> Annotation:
+            found[Lane(extraction.pages[0].text)] = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+            return super().annotate(extraction)
+
+    bench = Bench(annotator=Looking)
+    for lane in Lane:
+        content = dump_extraction(Extraction("text/plain", (Page(1, lane.value),), (), (), "p@1"))
+        await bench.blobs.put(lane.value, content)
+        await bench.stages.run(lease(Stage.ANNOTATE, lane=lane, artefacts={"extract": lane.value}))
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert found == {Lane.ONLINE: own, Lane.BULK: max(own, BULK_NICENESS)}
+
+
+async def test_two_lanes_at_once_load_a_model_once():
+    loading: list[int] = []
+
+    def load() -> Annotator:
+        loading.append(threading.get_native_id())
+        time.sleep(0.05)
+        return Annotator()
+
+    stages = Stages(MemoryBlobs(), Parser(Failure("x", "")), load, embedders(Embedder))
+    await asyncio.gather(*(stages._in_thread(lane, stages._annotator) for lane in Lane))
+    assert len(loading) == 1
+
+
+async def test_the_vectors_stand_in_the_order_of_the_passages():
     done: list[str] = []
 
     class Noting(Embedder):
@@ -138,23 +197,13 @@ async def test_a_long_document_is_embedded_with_pauses_in_which_another_one_goes
             done.extend(texts)
             return np.array([[len(text), 0, 1] for text in texts], dtype=np.float32)
 
-    class Annotating(Annotator):
-        def annotate(self, extraction: Extraction) -> Annotation:
-            done.append("annotated")
-            return super().annotate(extraction)
-
-    bench = Bench(annotator=Annotating, embedder=Noting)
+    bench = Bench(embedder=Noting)
     texts = ["a", "ccc", "eeeee", "bb", "dddd"]
     passages = tuple(Passage(n, 1, 0, len(text), None, text) for n, text in enumerate(texts))
     await bench.blobs.put("long", dump_annotation(Annotation((), passages, (), ("rules@1",))))
-    await bench.blobs.put("short", dump_extraction(Extraction("text/plain", (Page(1, TEXT),), (), (), "p@1")))
-    embedded, _ = await asyncio.gather(
-        bench.stages.run(lease(Stage.EMBED, artefacts={"annotate": "long"})),
-        bench.stages.run(lease(Stage.ANNOTATE, artefacts={"extract": "short"})),
-    )
+    embedded = await bench.stages.run(lease(Stage.EMBED, artefacts={"annotate": "long"}))
     assert isinstance(embedded, StageResult)
-    assert [text for text in done if text != "annotated"] == ["eeeee", "dddd", "ccc", "bb", "a"]
-    assert done.index("annotated") < 4
+    assert done == ["eeeee", "dddd", "ccc", "bb", "a"]
     vectors = load_vectors(embedded.content, encoder="encoder@1")
     assert [round(vector[0] / vector[2]) for vector in vectors] == [len(text) for text in texts]
 
