@@ -113,7 +113,7 @@ _MEDICAL = Adapter(
 )
 SHIPPED: Mapping[str, _Shipped] = {
     "minilm-l6": _MINILM,
-    "minilm-l6-medical": replace(_MINILM, adapter=_MEDICAL),
+    "minilm-l6-medical": replace(_MINILM, version=f"{_MINILM.version}.{_MEDICAL.sum[:8]}", adapter=_MEDICAL),
 }
 
 

@@ -13,8 +13,9 @@ _UNUSED = "pooler."
 """Of an encoder's last layer for a sentence, which nothing here uses and many folders do not have."""
 
 
-def read_pretrained(kind: str, folder: Path, dtype: torch.dtype) -> Any:
+def read_pretrained(kind: str, folder: Path, dtype: torch.dtype, **changes: Any) -> Any:
     """The model as `kind` (`AutoModel`, ...), ready to infer; the network is not touched, no code of the folder is run.
+    `changes` are to its configuration.
 
     Raises `ModelUnavailable` where it cannot be read, or weights are missing that would be made up.
     """
@@ -25,7 +26,7 @@ def read_pretrained(kind: str, folder: Path, dtype: torch.dtype) -> Any:
     logging.set_verbosity_error()
     try:
         model, told = getattr(transformers, kind).from_pretrained(
-            folder, local_files_only=True, dtype=dtype, output_loading_info=True
+            folder, local_files_only=True, dtype=dtype, output_loading_info=True, **changes
         )
     except Exception as error:  # of transformers, safetensors and torch
         raise ModelUnavailable(

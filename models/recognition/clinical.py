@@ -51,11 +51,11 @@ class ClinicalRecogniser:
             defined[definition.short] = page.text[start:end]
         for start, end, kind in found:
             surface, known = page.text[start:end], by_span.get((start, end))
-            concepts = known.concepts if known else self._concepts(surface, kind, defined)
+            meant = _spelled_out(surface, defined)
+            concepts = known.concepts if known and meant == surface else self._concepts(meant, kind)
             yield Mention(page.number, start, end, surface, kind, concepts)
 
-    def _concepts(self, surface: str, kind: MentionType, defined: Mapping[str, str]) -> tuple[Concept, ...]:
-        meant = _spelled_out(surface, defined)
+    def _concepts(self, meant: str, kind: MentionType) -> tuple[Concept, ...]:
         return self._linker.concepts(meant, kind) or self._linker.broader(meant, kind)
 
 
@@ -104,10 +104,11 @@ def read_card(folder: Path) -> dict[str, Any]:
     try:
         card: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
         digest = sha256((folder / card["weights"]).read_bytes()).hexdigest()
-    except (OSError, ValueError, KeyError) as error:
+        altered, _, _ = digest != card["sha256"], card["name"], card["encoder"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelUnavailable(
             f"There is no whole recogniser in {folder}: install medsearch again, or set models.recognizer to dictionary."
         ) from error
-    if digest != card["sha256"]:
+    if altered:
         raise ModelUnavailable(f"The recogniser's weights in {folder} were altered: install medsearch again.")
     return card

@@ -17,7 +17,9 @@ Found = tuple[int, int, Meaning]
 
 
 class DictionaryRecogniser:
-    """Looks names up in a `Vocabulary`; an abbreviation that the document defines counts from there on."""
+    """Looks names up in a `Vocabulary`; an abbreviation that the document defines counts from that page on, whatever
+    it stands for elsewhere.
+    """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
@@ -37,8 +39,8 @@ class DictionaryRecogniser:
         known = list(names_in(page.text, terms, self._vocabulary))
         for definition in definitions(page.text, [_span(terms, found) for found in known]):
             _define(defined, definition, known)
-        candidates = known + list(_abbreviations(page.text, terms, defined))
-        for first, behind, meaning in _longest(candidates):
+        abbreviations = list(_abbreviations(page.text, terms, defined))
+        for first, behind, meaning in _longest(abbreviations + known):
             start, end = terms[first].start, terms[behind - 1].end
             yield Mention(page.number, start, end, page.text[start:end], meaning.type, meaning.concepts)
 
@@ -80,7 +82,7 @@ def _shouts(text: str, term: Term) -> bool:
 
 
 def _longest(found: list[Found]) -> Iterator[Found]:
-    """Leftmost, then longest; nothing overlaps."""
+    """Leftmost, then longest, the first given of equals; nothing overlaps."""
     behind_last = 0
     for first, behind, meaning in sorted(found, key=lambda each: (each[0], -each[1])):
         if first >= behind_last:

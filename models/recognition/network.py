@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from models.pretrained import read_pretrained
 from models.recognition.crf import LinearChain
 from models.recognition.features import WIDTH
 from models.recognition.tags import TAGS
@@ -103,14 +104,8 @@ class RecogniserNetwork(nn.Module):
 
 
 def load_encoder(folder: Path) -> Any:
-    """The encoder of a folder, in single precision."""
-    from transformers import AutoModel
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    return AutoModel.from_pretrained(
-        folder, local_files_only=True, dtype=torch.float32, attention_probs_dropout_prob=0.0
-    )
+    """The encoder of a folder, in single precision. Raises `ModelUnavailable`."""
+    return read_pretrained("AutoModel", folder, torch.float32, attention_probs_dropout_prob=0.0)
 
 
 def _pick(states: Tensor, places: Tensor) -> Tensor:

@@ -16,13 +16,11 @@ import gzip
 import hashlib
 import json
 import random
-import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +33,7 @@ from models.encoders import locate
 from models.evaluation.retrieval import read_collection
 from models.folders import TOKENIZER, digest, read_tokenizer
 from models.pretrained import read_pretrained
-from models.training.runs import say, write_whole
+from models.training.runs import on_signals, origin, saved, say, write_whole
 
 Vectors = npt.NDArray[np.float32]
 
@@ -211,18 +209,25 @@ def ranks(reader: Reader, kept: Sequence[Pair], others: Sequence[str], plan: Pla
 class Training:
     """One run; its folder holds the checkpoint."""
 
-    def __init__(self, folder: Path, plan: Plan, model: nn.Module, tokenizer: Path) -> None:
+    def __init__(
+        self, folder: Path, plan: Plan, model: nn.Module, tokenizer: Path, data: Mapping[str, str]
+    ) -> None:
         self._file = folder / "checkpoint.pt"
         self._plan = plan
+        self._origin = origin(plan, data)
         self.changed: dict[str, LowRank] = attach(model, plan.rank)
         self.reader = Reader(model, tokenizer)
         self._learnt = [p for layer in self.changed.values() for p in (layer.down, layer.up)]
         self._optimiser = torch.optim.AdamW(self._learnt, lr=plan.rate, weight_decay=0.0)
         self.step = 0
-        self.stop = False
+        self._stop = False
+
+    def stop(self) -> None:
+        """Save and end behind the present step."""
+        self._stop = True
 
     def run(self, learning: Sequence[Pair]) -> bool:
-        """False when it was stopped."""
+        """False when it was stopped. Raises `ValueError` for a folder of another training."""
         batches = self._batches(learning)
         self._resume()
         began, losses = time.monotonic(), []
@@ -239,9 +244,9 @@ class Training:
             if self.step % 20 == 0:
                 seconds = (time.monotonic() - began) / len(losses)
                 say(f"step {self.step}/{len(batches)} loss {np.mean(losses[-20:]):.4f} {seconds:.2f} s/step")
-            if self.stop or self.step % 100 == 0:
+            if self._stop or self.step % 100 == 0:
                 self._save()
-            if self.stop:
+            if self._stop:
                 return False
         self._save()
         return True
@@ -264,13 +269,20 @@ class Training:
         return min((self.step + 1) / self._plan.warmup_steps, 1 - self.step / steps)
 
     def _save(self) -> None:
-        state = {"learnt": self._learnt, "optimiser": self._optimiser.state_dict(), "step": self.step}
-        write_whole(self._file, state)
+        write_whole(
+            self._file,
+            {
+                "origin": self._origin,
+                "learnt": self._learnt,
+                "optimiser": self._optimiser.state_dict(),
+                "step": self.step,
+            },
+        )
 
     def _resume(self) -> None:
-        if not self._file.is_file():
+        state = saved(self._file, self._origin)
+        if state is None:
             return
-        state: dict[str, Any] = torch.load(self._file, weights_only=True)
         with torch.no_grad():
             for own, kept in zip(self._learnt, state["learnt"], strict=True):
                 own.copy_(kept)
@@ -301,15 +313,16 @@ def main() -> None:
     encoder = locate("minilm-l6")
     model = read_pretrained("AutoModel", encoder.folder, torch.float32)
     learning, kept = pairs(chosen.data)
-    training = Training(chosen.out, plan, model, encoder.folder / TOKENIZER)
-    signal.signal(signal.SIGTERM, lambda *_: setattr(training, "stop", True))
+    data = {name: str(digest(chosen.data / name)) for name in DATA}
+    training = Training(chosen.out, plan, model, encoder.folder / TOKENIZER, data)
+    on_signals(training.stop)
     if not training.run(learning):
         sys.exit("stopped; start again to go on")
     write(training.changed, chosen.out / ADAPTER)
     record = {
         "encoder": encoder.name,
         "plan": asdict(plan),
-        "data": {name: str(digest(chosen.data / name)) for name in DATA},
+        "data": data,
         "reciprocal_rank": reached(training.reader, kept, learning, plan),
         "sha256": str(digest(chosen.out / ADAPTER)),
     }

@@ -12,10 +12,9 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from models.recognition.windows import TextEncoder
 from models.recognition.words import WordSplitter
 from models.terminology import ensure_vocabulary
 from models.training.examples import Example, Piece, Plan, batch_of, epoch_batches, examples
-from models.training.runs import say, write_whole
+from models.training.runs import on_signals, origin, saved, say, write_whole
 
 
 @dataclass(slots=True)
@@ -88,9 +87,17 @@ def optimiser(network: RecogniserNetwork, plan: Plan) -> torch.optim.AdamW:
 class Training:
     """One run; its folder holds the checkpoint, the best weights and the record."""
 
-    def __init__(self, folder: Path, plan: Plan, network: RecogniserNetwork, encoder: TextEncoder) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        plan: Plan,
+        network: RecogniserNetwork,
+        encoder: TextEncoder,
+        data: Mapping[str, str],
+    ) -> None:
         self._folder = folder
         self._plan = plan
+        self._origin = origin(plan, data)
         self._network = network
         self._encoder = encoder
         self._optimiser = optimiser(network, plan)
@@ -103,7 +110,7 @@ class Training:
         self._stop = True
 
     def run(self, learning: Sequence[Example], own_dev: Sequence[Example]) -> bool:
-        """False when it was stopped."""
+        """False when it was stopped. Raises `ValueError` for a folder of another training."""
         self._resume()
         while self.progress.epoch < self._plan.epochs:
             if not self._epoch(epoch_batches(learning, self._plan, self.progress.epoch)):
@@ -168,7 +175,7 @@ class Training:
     def _choose(self, own_dev: Sequence[Example]) -> None:
         """The mean of the best weights and the last is often better than both (Wortsman et al. 2022).
 
-        Not saved in the checkpoint: what is interrupted here, or goes on for more epochs, chooses anew.
+        Not saved in the checkpoint: what is interrupted here chooses anew.
         """
         best = torch.load(self._folder / "best-epoch.pt", weights_only=True)
         mixed = {name: torch.lerp(value, self._average[name], 0.5) for name, value in best.items()}
@@ -191,6 +198,7 @@ class Training:
         write_whole(
             self._folder / "checkpoint.pt",
             {
+                "origin": self._origin,
                 "network": self._network.trained(),
                 "average": self._average,
                 "optimiser": self._optimiser.state_dict(),
@@ -200,10 +208,9 @@ class Training:
         )
 
     def _resume(self) -> None:
-        path = self._folder / "checkpoint.pt"
-        if not path.is_file():
+        kept = saved(self._folder / "checkpoint.pt", self._origin)
+        if kept is None:
             return
-        kept = torch.load(path, weights_only=True)
         self._network.load_state_dict(kept["network"], strict=False)
         self._average = kept["average"]
         self._optimiser.load_state_dict(kept["optimiser"])
@@ -229,14 +236,15 @@ def main() -> None:
     learning, own_dev = examples(chosen.data, encoder, plan)
     network = RecogniserNetwork(load_encoder(minilm.folder))
     say(f"{len(learning)} texts to learn from, {len(own_dev)} to stop by")
-    training = Training(chosen.out, plan, network, encoder)
-    signal.signal(signal.SIGTERM, lambda *_: training.stop())
+    data = _digests(chosen.data)
+    training = Training(chosen.out, plan, network, encoder, data)
+    on_signals(training.stop)
     if not training.run(learning, own_dev):
         sys.exit(f"stopped in epoch {training.progress.epoch + 1}; start again to go on")
     record = {
         "encoder": minilm.name,
         "vocabulary": vocabulary.version,
-        "data": _digests(chosen.data),
+        "data": data,
         "plan": asdict(plan),
         "own_dev": training.progress.history,
     }

@@ -50,7 +50,7 @@ def model_of(folder: Path) -> Any:
 def training(folder: Path, run: Path, plan: Plan = PLAN) -> Training:
     torch.manual_seed(plan.seed)
     run.mkdir(exist_ok=True)
-    return Training(run, plan, model_of(folder), folder / "tokenizer.json")
+    return Training(run, plan, model_of(folder), folder / "tokenizer.json", {"toy": "1"})
 
 
 def vectors(model: Any, folder: Path) -> np.ndarray:
@@ -121,7 +121,7 @@ class TestEmbedder:
 
     def test_the_shipped_one_is_whole_and_another_model(self) -> None:
         plain, medical = locate("minilm-l6"), locate("minilm-l6-medical")
-        assert (medical.name, medical.dimension) == ("minilm-l6-medical@1", plain.dimension)
+        assert (medical.name, medical.dimension) == ("minilm-l6-medical@1.9bdd27e4", plain.dimension)
         text = ["Which drugs lower the blood pressure?"]
         ours = load_embedder(ModelSettings(encoder="minilm-l6-medical")).embed(text)
         assert float((ours @ load_embedder(ModelSettings(encoder="minilm-l6")).embed(text).T).item()) < 0.999
@@ -154,7 +154,7 @@ class TestTraining:
         whole = training(folder, tmp_path / "whole")
         assert whole.run(LEARNING)
         stopped = training(folder, tmp_path / "twice")
-        stopped.stop = True
+        stopped.stop()
         assert not stopped.run(LEARNING)
         assert stopped.step == 1
         again = training(folder, tmp_path / "twice")

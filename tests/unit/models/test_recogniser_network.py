@@ -228,10 +228,11 @@ class TestCodes:
         self, vocabulary: Vocabulary, linker: Linker
     ) -> None:
         (mention,) = self.recognised(
-            vocabulary, linker, ["A misspelt pnuemothorax."], ("pnuemothorax", PROBLEM)
+            vocabulary, linker, ["A misspelt pancreattitis."], ("pancreattitis", PROBLEM)
         )
+        assert mention.concepts
         assert {concept.code for concept in mention.concepts} <= {
-            concept.code for concept in linker.concepts("pneumothorax")
+            concept.code for concept in linker.concepts("pancreatitis")
         }
 
     def test_an_abbreviation_has_the_codes_of_what_the_document_says_it_is(
@@ -247,6 +248,16 @@ class TestCodes:
         )
         assert long.concepts == short.concepts == later.concepts != ()
         assert {each.code for each in severe.concepts} == {each.code for each in long.concepts}
+
+    def test_also_where_it_stands_for_something_else_elsewhere(
+        self, vocabulary: Vocabulary, linker: Linker
+    ) -> None:
+        long, *short = self.recognised(
+            vocabulary, linker, ["Pleural effusion (PE).", "PE again."], ("Pleural effusion|PE", PROBLEM)
+        )
+        assert [mention.text for mention in short] == ["PE", "PE"]
+        assert long.concepts != ()
+        assert all(mention.concepts == long.concepts for mention in short)
 
     def test_a_procedure_is_no_illness_that_its_name_ends_with(
         self, vocabulary: Vocabulary, linker: Linker
@@ -277,7 +288,7 @@ def trained(encoder: TextEncoder, folder: Path, epochs: int = 8) -> Training:
         epochs=epochs, warmup_steps=1, encoder_rate=3e-3, head_rate=1e-2, average=0.5, report_copies=1
     )
     examples = toy(encoder)
-    training = Training(folder, plan, small_network(), encoder)
+    training = Training(folder, plan, small_network(), encoder, {"toy": "1"})
     training.run(examples, examples[:2])
     return training
 
@@ -298,7 +309,7 @@ class TestTraining:
         once = trained(encoder, tmp_path / "once", epochs=2)
         (tmp_path / "twice").mkdir()
         plan = Plan(epochs=2, warmup_steps=1, encoder_rate=3e-3, head_rate=1e-2, average=0.5, report_copies=1)
-        stopped = Training(tmp_path / "twice", plan, small_network(), encoder)
+        stopped = Training(tmp_path / "twice", plan, small_network(), encoder, {"toy": "1"})
         stopped.stop()
         examples = toy(encoder)
         assert not stopped.run(examples, examples[:2])
@@ -306,6 +317,20 @@ class TestTraining:
         again = trained(encoder, tmp_path / "twice", epochs=2)
         for name, value in once._network.trained().items():
             assert torch.equal(value, again._network.trained()[name]), name
+
+    @pytest.mark.parametrize(
+        ("epochs", "data"), [(3, {"toy": "1"}), (2, {"toy": "2"}), (2, {"toy": "1", "other": "1"})]
+    )
+    def test_what_another_plan_or_other_data_left_is_not_gone_on_with(
+        self, encoder: TextEncoder, tmp_path: Path, epochs: int, data: dict[str, str]
+    ) -> None:
+        trained(encoder, tmp_path, epochs=2)
+        plan = Plan(
+            epochs=epochs, warmup_steps=1, encoder_rate=3e-3, head_rate=1e-2, average=0.5, report_copies=1
+        )
+        training = Training(tmp_path, plan, small_network(), encoder, data)
+        with pytest.raises(ValueError, match=r"another plan or other data: remove it"):
+            training.run(toy(encoder), toy(encoder)[:2])
 
     def test_the_best_epoch_or_its_mean_with_the_last_is_kept_and_chosen_anew_alike(
         self, encoder: TextEncoder, tmp_path: Path
@@ -325,7 +350,9 @@ class TestTraining:
 
 
 class TestWeights:
-    @pytest.mark.parametrize("card", [None, "{", "{}", '{"weights": "absent"}'])
+    @pytest.mark.parametrize(
+        "card", [None, "{", "{}", "[]", '{"weights": "absent"}', '{"weights": "recogniser.json"}']
+    )
     def test_absent_weights_are_refused(
         self, tmp_path: Path, vocabulary: Vocabulary, card: str | None
     ) -> None:
@@ -345,7 +372,8 @@ class TestWeights:
             ModelSettings(device="cpu"), vocabulary, cache_dir=vocabulary_cache, folder=tmp_path
         )
         assert recogniser.name == f"clinical@1+dictionary@{vocabulary.version}+{linker.name}"
-        assert all(each.text for each in recogniser.recognise([Page(1, "Fever and chest pain.")]))
+        kept = recogniser._finder._network.trained()  # type: ignore[attr-defined]
+        assert all(torch.equal(value.half().float(), kept[name]) for name, value in network.trained().items())
         with (tmp_path / FILE).open("r+b") as file:
             file.seek(-1, 2)
             file.write(b"\x7f")

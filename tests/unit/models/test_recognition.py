@@ -60,6 +60,18 @@ def test_an_abbreviation_that_the_document_defines(recogniser: DictionaryRecogni
     assert found(recogniser, "The VAP was treated.") == []
 
 
+def test_the_documents_own_definition_counts_for_an_abbreviation_that_stands_for_something_else(
+    recogniser: DictionaryRecogniser,
+) -> None:
+    pages = [Page(1, "Pleural effusion (PE) on the left."), Page(2, "The PE was drained.")]
+    codes = [[concept.code for concept in mention.concepts] for mention in recogniser.recognise(pages)]
+    effusion, *others = codes
+    assert effusion
+    assert others == [effusion, effusion]
+    (usual,) = recogniser.recognise([Page(1, "The PE was treated.")])
+    assert {concept.code for concept in usual.concepts}.isdisjoint(effusion)
+
+
 def test_what_is_no_definition(recogniser: DictionaryRecogniser) -> None:
     assert found(recogniser, "He had pneumonia (XQZ). XQZ again.") == ["pneumonia"]
     assert found(recogniser, "He had pneumonia (left). The left one.") == ["pneumonia"]
