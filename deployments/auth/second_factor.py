@@ -23,7 +23,7 @@ LATE_STEPS = 1
 """Codes of the step before and after count too: clocks differ, and typing takes time."""
 
 RECOVERY_CODES = 10
-RECOVERY_BYTES = 10
+RECOVERY_BYTES = 15
 ISSUER = "medsearch"
 
 
@@ -59,7 +59,7 @@ class SecondFactor:
         return await self.renew_codes(connection, account_id)
 
     async def renew_codes(self, connection: asyncpg.Connection, account_id: UUID) -> Sequence[str]:
-        """Ten recovery codes of 80 bits, shown once; the former ones are void."""
+        """Ten recovery codes of 120 bits, shown once; the former ones are void."""
         codes = [_fresh_code() for _ in range(RECOVERY_CODES)]
         await SecondFactors(connection).replace_codes(account_id, [_digest(code) for code in codes])
         return codes

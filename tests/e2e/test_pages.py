@@ -35,7 +35,7 @@ PEOPLE = {"doctor": ("ada", "doctor"), "officer": ("per", "privacy_officer")}
 VARIABLES = ("ACCOUNT", "DOCUMENT", "KEY")
 SECONDS = 120
 SECRET = re.compile(r"^Secret:\s+(\w+)", re.MULTILINE)
-RECOVERY_CODE = re.compile(r"^\s+([a-z2-7]{4}(?:-[a-z2-7]{4}){3})\s*$", re.MULTILINE)
+RECOVERY_CODE = re.compile(r"^\s+([a-z2-7]{4}(?:-[a-z2-7]{4}){5})\s*$", re.MULTILINE)
 PROMPT = re.compile(r"(?P<password>[Pp]assword|confirmation)\b[^\n]*: $|Code of [^\n]*: $|\[y/N\]: $")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -126,7 +127,8 @@ async def test_id5_secrets_lie_sealed_and_codes_hashed(
         digests = await connection.fetch("SELECT code_sha256 FROM recovery_code WHERE account_id = $1", user)
     await db.close()
     assert totp.secret.encode() not in sealed
-    assert len(digests) == 10
+    assert len(digests) == len(set(codes)) == 10
+    assert all(len(base64.b32decode(code.replace("-", "").upper())) == 15 for code in codes)
     assert all(code.encode() not in row["code_sha256"] for row in digests for code in codes)
 
 
