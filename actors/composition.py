@@ -97,7 +97,7 @@ def release_of(settings: Settings) -> str:
     here = Path(__file__).parent.parent
     for package in ("actors", "config", "domain", "models", "stores"):
         for source in sorted((here / package).rglob("*")):
-            if source.suffix in (".py", ".json"):  # the cards of models hold the checksums of their weights
+            if source.is_file() and "__pycache__" not in source.parts:
                 digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -3,7 +3,7 @@
 Mentions beside the dictionary; cues and scopes of BioScope; assertion beside negspacy and medspaCy (in environments
 of their own); linking of held-out synonyms beside the nearest name; test collections by words, by meaning and by
 both, with and without the adapter (mentions by the dictionary: the network would take hours); speed and memory. Parts
-that are not run keep their figures in the output.
+that are not run keep their figures in the output, with the time of each.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
+from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -226,14 +227,15 @@ def main() -> None:
     if not arguments.data.is_dir():
         sys.exit(f"There is no evaluation data in {arguments.data}: name its folder with --data.")
     arguments.cache.mkdir(parents=True, exist_ok=True)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
     console = Console(width=150)
     record = json.loads(arguments.output.read_text()) if arguments.output.is_file() else {}
     for title in arguments.only:
         began = time.perf_counter()
         record[title] = PARTS[title](arguments.data, arguments.cache)
         console.print(shown(f"{title} ({time.perf_counter() - began:.0f} s)", record[title]))
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(record, indent=2) + "\n")
+        record.setdefault("measured", {})[title] = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+        arguments.output.write_text(json.dumps(record, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -37,10 +37,10 @@ class Finding:
 
 
 def examine(settings: Settings, *, running: bool) -> list[Finding]:
-    """Everything; the ports are only looked at when no platform of ours has them."""
+    """Everything; ports and memory are only judged when no platform of ours has taken its share."""
     return [
         *([] if running else _ports(settings)),
-        _memory(),
+        _memory(0 if running else LEAST_MEMORY),
         _shared_memory(settings),
         _disk(settings),
         _open_files(),
@@ -62,13 +62,11 @@ def _ports(settings: Settings) -> Iterator[Finding]:
             yield Finding(f"port {needed.port}", "problem", f"taken: choose another for {needed.setting}")
 
 
-def _memory() -> Finding:
+def _memory(least: int) -> Finding:
     memory = psutil.virtual_memory()
     text = f"{memory.available / GIB:.1f} of {memory.total / GIB:.1f} GiB available"
-    if memory.available < LEAST_MEMORY:
-        return Finding(
-            "memory", "problem", f"{text}; {LEAST_MEMORY / GIB:.0f} GiB are needed: end other programs"
-        )
+    if memory.available < least:
+        return Finding("memory", "problem", f"{text}; {least / GIB:.0f} GiB are needed: end other programs")
     return Finding("memory", "ok", text)
 
 

@@ -63,8 +63,9 @@ class ServeApi:
     def __init__(self, settings: Settings, token: str) -> None:
         self._address = dashboard_url(settings)
         self._proxy = settings.local_origin
-        # Trusts nobody: what is called here speaks plain HTTP. By default each client reads all certificates (40 ms).
-        self._no_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        # What speaks plain HTTP needs no certificates, and reading them takes each client 40 ms.
+        secured = self._address.startswith("https:")
+        self._trusted = ssl.create_default_context() if secured else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._headers = {"Authorization": f"Bearer {token}"} if settings.ray.auth else {}
 
     async def node_is_alive(self, seconds: float = 5) -> bool:
@@ -118,7 +119,7 @@ class ServeApi:
             return await client.request(method, self._address + path, headers=self._headers, json=json)
 
     def _client(self, seconds: float) -> httpx.AsyncClient:
-        return httpx.AsyncClient(trust_env=False, timeout=seconds, verify=self._no_tls)
+        return httpx.AsyncClient(trust_env=False, timeout=seconds, verify=self._trusted)
 
 
 def _message(application: Mapping[str, Any]) -> str:
