@@ -157,7 +157,7 @@ def test_eta_of_waiting_and_running_documents() -> None:
     pace = Pace(per_second=2.0, seconds_each=10.0, waiting={Lane.ONLINE: 20, Lane.BULK: 100})
     assert pace.eta_seconds(job()) == 20
     assert pace.eta_seconds(job(lane=Lane.BULK)) == 70
-    assert pace.eta_seconds(under_work(Stage.EMBED)) == 6
+    assert pace.eta_seconds(under_work(Stage.EMBED)) == 4
     assert pace.eta_seconds(job(state=State(Status.INDEXED))) is None
     assert Pace(0.0, 10.0, {Lane.ONLINE: 3}).eta_seconds(job()) is None
     assert Pace(0.0, 10.0).eta_seconds(job()) == 10
