@@ -180,6 +180,13 @@ class Sessions:
         )
         return [OpenSession(**row) for row in rows]
 
+    async def goes_on(self, session_id: UUID) -> bool:
+        """Whether it has not ended, by anybody or by time."""
+        found = await self._connection.fetchval(
+            "SELECT revoked_at IS NULL AND expires_at > now() FROM session WHERE id = $1", session_id
+        )
+        return bool(found)
+
     async def owner(self, session_id: UUID) -> UUID | None:
         """Whose session it is."""
         found: UUID | None = await self._connection.fetchval(

@@ -12,7 +12,7 @@ import asyncpg
 from config.policy import AccessPolicy
 from deployments.administration.once import Once
 from deployments.auth.api_key_schemas import KeyAnswer
-from deployments.auth.credentials import Credentials
+from deployments.auth.credentials import Credentials, insist_on_account
 from deployments.auth.trail import AccountTrail
 from deployments.edge.context import request_id
 from domain.access import Caller
@@ -20,7 +20,6 @@ from domain.api_keys import NEVER, ApiKey
 from domain.audit import AuditEvent
 from domain.errors import Conflict, FieldError, Invalid, NotFound
 from domain.mail import MailKind
-from stores.accounts import Accounts
 from stores.api_keys import ApiKeys, KeptKey
 from stores.mail.queue import MailQueue
 from stores.postgres import Postgres
@@ -55,12 +54,12 @@ class ApiKeyService:
         """The key, its secret in clear this once. Raises `Invalid`, `TooMany`, `Conflict` (too many keys)."""
         self._check(caller, wish)
         user = UUID(caller.user_id)
-        await self._credentials.confirm(user, wish.password, wish.otp, session=caller.session_id)
+        confirmed = await self._credentials.confirm(user, wish.password, wish.otp, session=caller.session_id)
         key = ApiKey.generate()
         async with self._db.transaction() as connection:
+            await insist_on_account(connection, caller, confirmed)
             if known := await once.known(connection):
                 return KeyAnswer.model_validate(known)
-            await Accounts(connection).by_id(user, lock=True)
             keys = ApiKeys(connection)
             if await keys.count(user) >= MOST_KEYS:
                 raise Conflict("Revoke a key first: there are too many.", code="apikey.too_many")

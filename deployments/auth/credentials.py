@@ -16,6 +16,7 @@ from deployments.auth.second_factor import Factor, SecondFactor
 from deployments.auth.throttle import Attempt, LoginThrottle, Throttled
 from deployments.auth.trail import AccountTrail
 from deployments.edge.context import address, request_id
+from domain.access import Caller
 from domain.audit import AuditEvent
 from domain.errors import FieldError, Invalid, Unauthenticated
 from domain.mail import MailKind
@@ -24,6 +25,8 @@ from stores.accounts import Account, Accounts
 from stores.mail.queue import MailQueue
 from stores.postgres import Postgres
 from stores.refresh_tokens import Sessions
+
+ENDED = "The session has ended. Log in again."
 
 
 class Unasked(Enum):
@@ -110,13 +113,14 @@ class Credentials:
     ) -> Account:
         """The account, if whoever is logged in to it knows its password; else `Invalid`, `TooMany`.
 
+        The transaction of what is done with that begins with `insist_on_account`.
         Where `otp` is given, if only as None, an account with a second factor must show it too. Counts by `session`:
         guessing from outside does not keep the owner from changing the password.
         """
         async with self._db.connection() as connection:
             account = await Accounts(connection).by_id(user)
         if account is None:
-            raise Unauthenticated("The session has ended. Log in again.")
+            raise Unauthenticated(ENDED)
         await self.admit_session(user, session)
         if not (await self.check(account, password or "")).right:
             await self._throttle.failed(address())
@@ -182,3 +186,22 @@ class Credentials:
         if error:
             raise Invalid(error.message, code="auth.password_refused", errors=(error,))
         return await self._hasher.hash(password)
+
+
+async def insist_on_account(
+    connection: asyncpg.Connection, caller: Caller, confirmed: Account | None = None
+) -> Account:
+    """The caller's account, its row held until the end of the transaction, if all that let the caller in still counts.
+
+    `confirmed`: the account as its password was compared. Raises `Unauthenticated` where the account, its role, the
+    session or that password was changed since: a request that was on its way does not undo what its owner or an
+    administrator has done meanwhile.
+    """
+    account = await Accounts(connection).by_id(UUID(caller.user_id), lock=True)
+    if account is None or not account.active or account.role != caller.role:
+        raise Unauthenticated(ENDED)
+    if confirmed and account.password_hash != confirmed.password_hash:
+        raise Unauthenticated(ENDED)
+    if caller.session_id and not await Sessions(connection).goes_on(UUID(caller.session_id)):
+        raise Unauthenticated(ENDED)
+    return account

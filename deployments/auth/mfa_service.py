@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from config.account_settings import Role
-from deployments.auth.credentials import Credentials
+from deployments.auth.credentials import Credentials, insist_on_account
 from deployments.auth.second_factor import SecondFactor, otpauth_uri
 from deployments.auth.trail import AccountTrail
 from deployments.edge.context import request_id
@@ -17,7 +17,7 @@ from domain.access import Caller
 from domain.audit import AuditEvent
 from domain.errors import Conflict, FieldError, Invalid
 from domain.mail import MailKind
-from stores.accounts import Accounts
+from stores.accounts import Account
 from stores.mail.queue import MailQueue
 from stores.postgres import Postgres
 from stores.refresh_tokens import Sessions
@@ -52,8 +52,9 @@ class MfaService:
     async def propose(self, caller: Caller, password: str) -> Proposal:
         """A secret that counts once its first code was shown. Raises `Invalid`, `TooMany`, `Conflict` (enrolled)."""
         user = UUID(caller.user_id)
-        account = await self._credentials.confirm(user, password, session=caller.session_id)
+        confirmed = await self._credentials.confirm(user, password, session=caller.session_id)
         async with self._db.transaction() as connection:
+            account = await insist_on_account(connection, caller, confirmed)
             secret = await self._factor.propose(connection, user)
         if secret is None:
             raise Conflict("A second factor is set up already. Disable it first.", code="mfa.enrolled")
@@ -64,6 +65,7 @@ class MfaService:
         user = UUID(caller.user_id)
         await self._credentials.admit_session(user, caller.session_id)
         async with self._db.transaction() as connection:
+            await insist_on_account(connection, caller)
             codes = await self._factor.begin(connection, user, code)
             if codes is None:
                 raise _wrong_code()
@@ -76,10 +78,10 @@ class MfaService:
 
     async def renew_codes(self, caller: Caller, password: str, otp: str) -> Sequence[str]:
         """Other recovery codes. Raises `Invalid`, `TooMany`, `Conflict` (no second factor)."""
-        user = await self._reauthenticated(caller, password, otp)
+        confirmed = await self._reauthenticated(caller, password, otp)
         async with self._db.transaction() as connection:
-            await self._insist_on_enrolled(connection, user)
-            codes = await self._factor.renew_codes(connection, user)
+            await self._insist_on_enrolled(connection, caller, confirmed)
+            codes = await self._factor.renew_codes(connection, confirmed.id)
             await self._record(connection, AuditEvent.RECOVERY_CODES_MADE, caller)
         return codes
 
@@ -87,22 +89,22 @@ class MfaService:
         """No second factor any more; ends all other sessions. Raises `Conflict` also where the role needs one."""
         if caller.role in self._required:
             raise Conflict("Your role needs a second factor.", code="mfa.required")
-        user = await self._reauthenticated(caller, password, otp)
+        confirmed = await self._reauthenticated(caller, password, otp)
         async with self._db.transaction() as connection:
-            await self._insist_on_enrolled(connection, user)
-            await self._factor.remove(connection, user)
+            await self._insist_on_enrolled(connection, caller, confirmed)
+            await self._factor.remove(connection, confirmed.id)
             await _end_others(connection, caller, "mfa_disabled")
             await self._record(connection, AuditEvent.MFA_DISABLED, caller)
-            await MailQueue.add(connection, user, MailKind.MFA_DISABLED, request_id=request_id())
+            await MailQueue.add(connection, confirmed.id, MailKind.MFA_DISABLED, request_id=request_id())
 
-    async def _reauthenticated(self, caller: Caller, password: str, otp: str) -> UUID:
-        user = UUID(caller.user_id)
-        await self._credentials.confirm(user, password, otp, session=caller.session_id)
-        return user
+    async def _reauthenticated(self, caller: Caller, password: str, otp: str) -> Account:
+        return await self._credentials.confirm(UUID(caller.user_id), password, otp, session=caller.session_id)
 
-    async def _insist_on_enrolled(self, connection: asyncpg.Connection, user: UUID) -> None:
-        await Accounts(connection).by_id(user, lock=True)
-        if not await self._factor.enrolled(connection, user):
+    async def _insist_on_enrolled(
+        self, connection: asyncpg.Connection, caller: Caller, confirmed: Account
+    ) -> None:
+        await insist_on_account(connection, caller, confirmed)
+        if not await self._factor.enrolled(connection, confirmed.id):
             raise Conflict("There is no second factor.", code="mfa.not_enrolled")
 
     async def _record(self, connection: asyncpg.Connection, event: AuditEvent, caller: Caller) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from deployments.auth import address_change
-from deployments.auth.credentials import Credentials
+from deployments.auth.credentials import ENDED, Credentials, insist_on_account
 from deployments.auth.identifiers import email_address, folded
 from deployments.auth.mail_limits import MailLimits
 from deployments.auth.trail import AccountTrail
@@ -111,11 +111,12 @@ class AccountService:
         columns = _columns(changes)
         email = changes.get("email")
         new = email_address(email) if email else None
+        confirmed = None
         if new:
-            await self._credentials.confirm(user, current_password, session=caller.session_id)
+            confirmed = await self._credentials.confirm(user, current_password, session=caller.session_id)
             await self._limits.insist(new.key)
         async with self._db.transaction() as connection:
-            before = (await _profile(connection, user)).account
+            before = await insist_on_account(connection, caller, confirmed)
             changed = [name for name in changes if name in columns and columns[name] != getattr(before, name)]
             if changed:
                 await Accounts(connection).update(user, columns)
@@ -134,9 +135,10 @@ class AccountService:
     async def change_password(self, caller: Caller, current: str, new: str) -> None:
         """Set another password, end every other session, and mail the owner. Raises `Invalid`, `TooMany`."""
         user = UUID(caller.user_id)
-        account = await self._credentials.confirm(user, current, session=caller.session_id)
-        hashed = await self._credentials.hash_new("new_password", new, own=account.own_words)
+        confirmed = await self._credentials.confirm(user, current, session=caller.session_id)
+        hashed = await self._credentials.hash_new("new_password", new, own=confirmed.own_words)
         async with self._db.transaction() as connection:
+            await insist_on_account(connection, caller, confirmed)
             await Accounts(connection).set_password(user, hashed)
             kept = UUID(caller.session_id) if caller.session_id else None
             await Sessions(connection).end_others(user, kept, "password_changed")
@@ -190,7 +192,7 @@ async def _profile(connection: asyncpg.Connection, user: UUID) -> Profile:
     accounts = Accounts(connection)
     account = await accounts.by_id(user)
     if account is None:
-        raise Unauthenticated("The session has ended. Log in again.")
+        raise Unauthenticated(ENDED)
     factor = await SecondFactors(connection).find(user)
     departments = tuple(await accounts.departments(user))
     pending = await Addresses(connection).pending(user)
