@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from fastapi import HTTPException, Request
@@ -10,10 +11,12 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
 from deployments.documents.multipart import MultipartReader
+from deployments.edge.authentication import insist_on_caller
 from domain.errors import FieldError, Invalid, UnsupportedMedia
 
 Parameters = TypeVar("Parameters", bound=BaseModel)
 Parameters_co = TypeVar("Parameters_co", bound=BaseModel, covariant=True)
+CheckSender = Callable[[], Awaitable[None]]
 
 
 class Upload(Protocol[Parameters_co]):
@@ -27,13 +30,24 @@ class Upload(Protocol[Parameters_co]):
         """What is said about them: complete when the content was read to its end. Raises `Invalid`."""
         ...
 
+    async def check_sender(self) -> None:
+        """Raises `Unauthenticated` when the rights of who sends it changed while the content was read."""
+        ...
+
+
+async def ourselves() -> None:
+    """Nobody sends it: its bytes are here."""
+
 
 class PlainUpload(Upload[Parameters]):
     """The body is the document; what is said about it came beforehand (the address, a bulk load's list)."""
 
-    def __init__(self, parameters: Parameters, chunks: AsyncIterator[bytes]) -> None:
+    def __init__(
+        self, parameters: Parameters, chunks: AsyncIterator[bytes], check_sender: CheckSender = ourselves
+    ) -> None:
         self._parameters = parameters
         self._chunks = chunks
+        self._check_sender = check_sender
 
     def content(self) -> AsyncIterator[bytes]:
         return self._chunks
@@ -41,13 +55,17 @@ class PlainUpload(Upload[Parameters]):
     def parameters(self) -> Parameters:
         return self._parameters
 
+    async def check_sender(self) -> None:
+        await self._check_sender()
+
 
 class FormUpload(Upload[Parameters]):
     """A form with the part `file`; its other fields add to what the address says."""
 
-    def __init__(self, parameters: Parameters, form: MultipartReader) -> None:
+    def __init__(self, parameters: Parameters, form: MultipartReader, check_sender: CheckSender) -> None:
         self._given = parameters
         self._form = form
+        self._check_sender = check_sender
 
     def content(self) -> AsyncIterator[bytes]:
         return self._form.content()
@@ -63,6 +81,9 @@ class FormUpload(Upload[Parameters]):
         named = {"filename": self._form.filename} if self._form.filename else {}
         return _validated(type(self._given), {**named, **given, **self._form.fields})
 
+    async def check_sender(self) -> None:
+        await self._check_sender()
+
 
 def upload_of(request: Request, parameters: Parameters) -> Upload[Parameters]:
     """The upload in a request's body.
@@ -76,9 +97,10 @@ def upload_of(request: Request, parameters: Parameters) -> Upload[Parameters]:
     if headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise UnsupportedMedia("Send the file as it is, without Content-Encoding.")
     content_type = headers.get("content-type", "")
+    check_sender = partial(insist_on_caller, request.scope)
     if not content_type.lower().startswith("multipart/"):
-        return PlainUpload(parameters, chunks_of(request))
-    return FormUpload(parameters, MultipartReader(content_type, chunks_of(request)))
+        return PlainUpload(parameters, chunks_of(request), check_sender)
+    return FormUpload(parameters, MultipartReader(content_type, chunks_of(request)), check_sender)
 
 
 async def chunks_of(request: Request) -> AsyncIterator[bytes]:

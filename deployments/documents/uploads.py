@@ -91,7 +91,8 @@ class Uploads:
     ) -> Accepted:
         """A new document, or the one with the same owner, patient, access list and bytes.
 
-        Raises `Forbidden`, `Invalid`, `TooLarge`, `StorageFull`.
+        Raises `Forbidden`, `Invalid`, `TooLarge`, `StorageFull`, and `Unauthenticated` when the caller's rights
+        changed while the bytes came.
         """
         await self._lookup.check_upload(caller, upload.parameters())
 
@@ -143,6 +144,7 @@ class Uploads:
         arrived = await self._receive(upload.content())
         try:
             use = _use(caller, operation, key, arrived, upload.parameters()) if key is not None else None
+            await upload.check_sender()
             async with self._store.transaction() as connection:
                 if use and (known := await idempotency.claim(connection, use)):
                     return Accepted(known.status, known.body)

@@ -107,6 +107,7 @@ def stack(edge: Edge, table: RouteTable, doors: Sequence[Middleware] = ()) -> li
             idle_seconds=edge.settings.auth.idle_seconds,
             keys=KeyAuthentication(edge.api_keys, edge.limiter, edge.policy),
             policy=edge.policy,
+            believed_seconds=edge.settings.auth.session_cache_seconds,
         ),
         Middleware(RateLimit, limiter=edge.limiter, per_minute=http.rate_limit_per_minute),
         Middleware(Admission, policy=edge.policy, audit=edge.audit),

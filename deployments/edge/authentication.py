@@ -1,5 +1,7 @@
 """Who calls, and whether the role may: decided before the body is read and before anything is looked up.
 
+The sender decides how long the body takes: where that was longer than a session state is believed, it is asked again.
+
 In a route:
 
     caller: Annotated[Caller, Depends(requires("document.upload"))]      # 401, 403 as due
@@ -8,8 +10,10 @@ In a route:
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
 
 from fastapi import Request, Security
@@ -34,7 +38,7 @@ from deployments.edge.token_verifier import TokenVerifier
 from domain.access import Caller, counting
 from domain.audit import AuditEvent
 from domain.errors import Forbidden, MedsearchError, Unauthenticated
-from domain.tokens import TokenRefused
+from domain.tokens import Claims, TokenRefused
 from stores.ports import AuditEntry, AuditLog, SessionActivity, SessionDirectory
 
 OWN = "profile.self"
@@ -42,6 +46,7 @@ OWN = "profile.self"
 
 CALLER = "medsearch.caller"
 FAILURE = "medsearch.authentication_failure"
+ASK_AGAIN = "medsearch.ask_again"
 BEARER = HTTPBearer(
     auto_error=False,
     scheme_name="bearer",
@@ -80,6 +85,13 @@ def authenticated(scope: Scope) -> Caller:
     raise Unauthenticated("This needs an access token. Log in and send it as `Authorization: Bearer`.")
 
 
+async def insist_on_caller(scope: Scope) -> None:
+    """Raises `Unauthenticated` when the caller, as decided before the body came, has lost or got a right since."""
+    ask_again: Callable[[], Awaitable[None]] | None = scope.get(ASK_AGAIN)
+    if ask_again:
+        await ask_again()
+
+
 class Authentication:
     """Turns the bearer token into a `Caller`: by its signature and the published session state, or as an API key.
 
@@ -96,8 +108,10 @@ class Authentication:
         idle_seconds: Mapping[Role, int],
         keys: KeyAuthentication,
         policy: AccessPolicy,
+        believed_seconds: float,
     ) -> None:
         self.app = app
+        self._believed_seconds = believed_seconds
         self._activity = activity
         self._idle = {str(role): seconds for role, seconds in idle_seconds.items()}
         self._keys = keys
@@ -110,16 +124,29 @@ class Authentication:
         given = Headers(scope=scope).getlist("authorization") if facts and facts.permission else []
         if given:
             try:
-                scope[CALLER] = await self._caller(bearer(given))
-                scope["medsearch.user"] = scope[CALLER].user_id
+                await self._decide(scope, bearer(given))
             except MedsearchError as error:
                 scope[FAILURE] = error
         await self.app(scope, receive, send)
 
-    async def _caller(self, token: bytes) -> Caller:
+    async def _decide(self, scope: Scope, token: bytes) -> None:
+        ask, asked = self._question(token), time.monotonic()
+        caller = await ask()
+        scope[CALLER] = caller
+        scope["medsearch.user"] = caller.user_id
+        scope[ASK_AGAIN] = partial(self._ask_again, ask, caller, asked)
+
+    async def _ask_again(self, ask: Callable[[], Awaitable[Caller]], before: Caller, asked: float) -> None:
+        if time.monotonic() - asked >= self._believed_seconds and await ask() != before:
+            raise TokenRefused("changed")
+
+    def _question(self, token: bytes) -> Callable[[], Awaitable[Caller]]:
+        """Whose token it is, to be asked of the directory. That a token's time ends meanwhile does not matter."""
         if is_key(token):
-            return await self._keys.caller(token)
-        claims = self._tokens.verify(token)
+            return partial(self._keys.caller, token)
+        return partial(self._in_session, self._tokens.verify(token))
+
+    async def _in_session(self, claims: Claims) -> Caller:
         state = await self._sessions.lookup(claims.session)
         if state is None or not state.active or claims.token_version < state.token_version:
             raise TokenRefused("session")
@@ -154,6 +181,7 @@ class Admission:
             check_query(scope["query_string"], facts.query_names)
             if facts.json_body:
                 receive = await _sound_json(scope, receive)
+                await insist_on_caller(scope)
         return await self.app(scope, receive, send)
 
     async def _authorise(self, scope: Scope, facts: RouteFacts, permission: str) -> None:

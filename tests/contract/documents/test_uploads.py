@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
 
 import httpx
 import pytest
@@ -54,6 +56,32 @@ async def test_an_upload_is_a_row_a_version_a_blob_an_event_and_an_audit_record(
     assert record["document_ids"] == [document_id]
     assert record["request_id"] == "request-0001"
     assert world.blobs("incoming") == []
+
+
+@pytest.mark.parametrize("form", [False, True])
+@pytest.mark.parametrize("change", [{"active": False}, {"token_version": 2}, {"principals": frozenset()}])
+async def test_a27_a35_an_upload_whose_end_is_held_back_gains_no_time(
+    world: World, form: bool, change: dict[str, Any]
+) -> None:
+    doctor = world.account()
+    ((session, state),) = world.sessions.states.items()
+    headers = {"Content-Type": "multipart/form-data; boundary=x"} if form else {}
+    part = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.pdf"\r\n\r\n'
+    begin, end = (part + PDF, b"\r\n--x--\r\n") if form else (PDF, b"the end")
+
+    async def body() -> AsyncIterator[bytes]:
+        yield begin
+        await asyncio.sleep(0.6)
+        world.sessions.states[session] = replace(state, **change)
+        yield end
+
+    held = await doctor.client.post("/api/v1/documents", content=body(), headers=headers)
+    assert held.status_code == 401
+    assert await world.rows("SELECT id FROM document") == []
+    assert world.blobs("incoming") == []
+    world.sessions.states[session] = state
+    accepted = await doctor.client.post("/api/v1/documents", content=pieces(begin, end), headers=headers)
+    assert accepted.status_code == 202
 
 
 async def test_events_carry_no_phi(world: World) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
 import pytest
 from fastapi import APIRouter, Depends
 
+from config.account_settings import AuthSettings
 from config.policy import AccessPolicy
 from deployments.edge.application import create_app
 from deployments.edge.authentication import anyone, requires
+from deployments.edge.schemas import Line, StrictModel
 from domain.access import Caller
 from domain.ids import new_id
 from tests.unit.edge.doubles import Stand
@@ -24,6 +27,17 @@ router = APIRouter()
 @router.get("/open", dependencies=[Depends(anyone)])
 async def opened() -> dict[str, bool]:
     return {"open": True}
+
+
+class Question(StrictModel):
+    text: Line
+
+
+@router.post("/ask")
+async def ask(
+    question: Question, caller: Annotated[Caller, Depends(requires("search.query"))]
+) -> dict[str, str]:
+    return {"role": caller.role}
 
 
 def route_of(permission: str) -> None:
@@ -46,9 +60,13 @@ def stand(tmp_path: Path) -> Stand:
 
 @pytest.fixture
 async def client(stand: Stand) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(create_app(stand.edge, title="test", routers=[router]))
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    async with client_of(stand) as client:
         yield client
+
+
+def client_of(stand: Stand) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(create_app(stand.edge, title="test", routers=[router]))
+    return httpx.AsyncClient(transport=transport, base_url="http://test")
 
 
 @pytest.mark.parametrize("role", POLICY.roles)
@@ -136,3 +154,76 @@ async def test_two_headers_or_another_scheme_are_no_token(stand: Stand, client: 
         [("Authorization", token)],
     ):
         assert (await client.get("/document.read", headers=headers)).status_code == 401
+
+
+async def held(client: httpx.AsyncClient, headers: dict[str, str], change: Callable[[], None]) -> int:
+    """The status of a question whose end is held back until something has changed."""
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b'{"text": "feve'
+        change()
+        yield b'r"}'
+
+    headers = {**headers, "Content-Type": "application/json"}
+    return (await client.post("/ask", headers=headers, content=body())).status_code
+
+
+@pytest.fixture
+def doubting(tmp_path: Path) -> Stand:
+    """What is known of a session is never believed for long."""
+    return Stand(tmp_path, auth=AuthSettings(session_cache_seconds=0))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"active": False},
+        {"token_version": 2},
+        {"restriction": "mfa"},
+        {"principals": frozenset({"role:doctor"})},
+    ],
+    ids=["ended", "changed", "restricted", "nobody"],
+)
+async def test_a27_a_body_that_is_held_back_gains_no_time(doubting: Stand, change: dict[str, Any]) -> None:
+    headers = doubting.bearer("doctor")
+    ((session, state),) = doubting.sessions.states.items()
+
+    def changed() -> None:
+        doubting.sessions.states[session] = replace(state, **change)
+
+    async with client_of(doubting) as client:
+        assert await held(client, headers, changed) == 401
+
+
+async def test_a27_rights_that_ended_while_the_body_was_held_back_open_nothing(doubting: Stand) -> None:
+    headers = doubting.bearer("doctor", also=("treating:L|1",))
+    ((session, state),) = doubting.sessions.states.items()
+
+    def changed() -> None:
+        doubting.sessions.states[session] = replace(state, principals=state.principals - {"treating:L|1"})
+
+    async with client_of(doubting) as client:
+        assert await held(client, headers, changed) == 401
+        assert await held(client, headers, lambda: None) == 200
+
+
+@pytest.mark.parametrize("change", [{"active": False}, {"principals": frozenset({"user:1", "role:admin"})}])
+async def test_a27_a_key_that_ends_or_loses_a_right_while_the_body_is_held_back(
+    doubting: Stand, change: dict[str, Any]
+) -> None:
+    headers = doubting.api_key("doctor", principals=frozenset({"user:1", "role:doctor"}))
+    ((prefix, state),) = doubting.api_keys.states.items()
+
+    def changed() -> None:
+        doubting.api_keys.states[prefix] = replace(state, **change)
+
+    async with client_of(doubting) as client:
+        assert await held(client, headers, lambda: None) == 200
+        assert await held(client, headers, changed) == 401
+
+
+async def test_a_body_that_comes_at_once_is_no_reason_to_ask_again(
+    stand: Stand, client: httpx.AsyncClient
+) -> None:
+    assert await held(client, stand.bearer("doctor"), lambda: None) == 200
+    assert stand.sessions.asked == 1

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from config.account_settings import AuthSettings
 from config.policy import AccessPolicy
 from config.secrets import SecretStore
 from config.settings import HttpSettings, Settings
 from deployments.edge.environment import Edge
 from deployments.edge.token_verifier import TokenVerifier
+from domain.api_keys import ApiKey
 from domain.errors import Unavailable
 from domain.ids import new_id
 from domain.tokens import Claims, SigningKey
@@ -127,8 +129,8 @@ class CountingLimiter:
 class Stand:
     """An edge in a folder, with the doubles in reach."""
 
-    def __init__(self, folder: Path, **http: Any) -> None:
-        self.settings = Settings(data_dir=folder, http=HttpSettings(**http))
+    def __init__(self, folder: Path, *, auth: AuthSettings | None = None, **http: Any) -> None:
+        self.settings = Settings(data_dir=folder, http=HttpSettings(**http), auth=auth or AuthSettings())
         self.key = SigningKey.generate()
         self.sessions = HeldSessions()
         self.audit = HeldAudit()
@@ -138,7 +140,7 @@ class Stand:
         path = self.settings.jwks_path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"keys": [self.key.public_jwk()]}))
-        auth = self.settings.auth
+        audience = self.settings.auth.audience
         self.edge = Edge(
             settings=self.settings,
             secrets=SecretStore(self.settings.secrets_path),
@@ -146,11 +148,19 @@ class Stand:
             sessions=self.sessions,
             audit=self.audit,
             limiter=self.limiter,
-            tokens=TokenVerifier(path, issuer=self.settings.token_issuer, audience=auth.audience),
+            tokens=TokenVerifier(path, issuer=self.settings.token_issuer, audience=audience),
             keys=SecretKeys.of(self.settings, SecretStore(self.settings.secrets_path)),
             activity=self.activity,
             api_keys=self.api_keys,
         )
+
+    def api_key(self, role: str, **state: Any) -> dict[str, str]:
+        """The header of a program whose key was made for all that the owner may do, but for `state`."""
+        key = ApiKey.generate()
+        principals = frozenset({f"user:{new_id()}", f"role:{role}"})
+        known = {"active": True, "scopes": self.edge.policy.permissions(role), "principals": principals}
+        self.api_keys.states[key.prefix] = ApiKeyState(key.digest, **(known | state))
+        return {"Authorization": f"Bearer {key.text}"}
 
     def bearer(
         self, role: str = "doctor", *, version: int = 1, also: Collection[str] = (), **state: Any
