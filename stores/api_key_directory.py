@@ -58,11 +58,18 @@ class PostgresApiKeyDirectory:
     async def _read(self, prefix: str) -> ApiKeyState | None:
         async with self.db.connection() as connection:
             row = await connection.fetchrow(
-                "SELECT secret_sha256, active, scopes, principals FROM api.api_key_state WHERE prefix = $1",
+                """
+                SELECT secret_sha256, active, scopes, principals, second_factor FROM api.api_key_state
+                WHERE prefix = $1
+                """,
                 prefix,
             )
         if row is None:
             return None
         return ApiKeyState(
-            row["secret_sha256"], row["active"], frozenset(row["scopes"]), frozenset(row["principals"])
+            row["secret_sha256"],
+            row["active"],
+            frozenset(row["scopes"]),
+            frozenset(row["principals"]),
+            row["second_factor"],
         )

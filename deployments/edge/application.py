@@ -105,7 +105,9 @@ def stack(edge: Edge, table: RouteTable, doors: Sequence[Middleware] = ()) -> li
             sessions=edge.sessions,
             activity=edge.activity,
             idle_seconds=edge.settings.auth.idle_seconds,
-            keys=KeyAuthentication(edge.api_keys, edge.limiter, edge.policy),
+            keys=KeyAuthentication(
+                edge.api_keys, edge.limiter, edge.policy, mfa_roles=edge.settings.auth.mfa_required_roles
+            ),
             policy=edge.policy,
             believed_seconds=edge.settings.auth.session_cache_seconds,
         ),

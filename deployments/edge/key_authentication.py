@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+from config.account_settings import Role
 from config.policy import AccessPolicy
 from deployments.edge.context import address
 from domain.access import Caller, counting
@@ -19,12 +22,23 @@ def is_key(token: bytes) -> bool:
 
 
 class KeyAuthentication:
-    """Refusals count by address, so that made-up keys do not become questions to the database without end."""
+    """Refusals count by address, so that made-up keys do not become questions to the database without end.
 
-    def __init__(self, directory: ApiKeyDirectory, limiter: RateLimiter, policy: AccessPolicy) -> None:
+    `mfa_roles`: who needs a second factor. A key whose owner has none is restricted as the owner's session is.
+    """
+
+    def __init__(
+        self,
+        directory: ApiKeyDirectory,
+        limiter: RateLimiter,
+        policy: AccessPolicy,
+        *,
+        mfa_roles: Collection[Role],
+    ) -> None:
         self._directory = directory
         self._limiter = limiter
         self._policy = policy
+        self._mfa_roles = frozenset[str](mfa_roles)
 
     async def caller(self, token: bytes) -> Caller:
         """Raises `TokenRefused` for every reason, `TooMany`."""
@@ -45,4 +59,12 @@ class KeyAuthentication:
             raise TokenRefused("subject")
         await self._directory.used(key.prefix)
         principals = counting(state.principals, self._policy.kinds(roles[0]))
-        return Caller(users[0], roles[0], principals, scopes=state.scopes, api_key=key.prefix)
+        restriction = "mfa" if roles[0] in self._mfa_roles and not state.second_factor else None
+        return Caller(
+            users[0],
+            roles[0],
+            principals,
+            restriction=restriction,
+            scopes=state.scopes,
+            api_key=key.prefix,
+        )

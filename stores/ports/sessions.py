@@ -39,6 +39,8 @@ class ApiKeyState:
     """Permissions that it was made for; they count as far as the owner's role has them."""
     principals: frozenset[str]
     """All of the owner's, as in `SessionState`."""
+    second_factor: bool = False
+    """Whether the owner has set one up."""
 
 
 class ApiKeyDirectory(Protocol):

@@ -14,12 +14,14 @@ from fastapi import FastAPI
 
 from config.secrets import SecretStore
 from config.settings import Settings
+from deployments.documents.app import build_app as build_documents
 from deployments.edge.key_authentication import KeyAuthentication
 from domain.access import Caller
 from domain.errors import TooMany
 from domain.tokens import TokenRefused
 from stores.postgres import Postgres
 from tests.contract.auth.people import Person, client_of, on_accounts, provision
+from tests.contract.auth.test_second_factor import enrolled
 
 PATH = "/api/v1/users/me/api-keys"
 Arrive = Callable[[], Awaitable[Person]]
@@ -44,7 +46,8 @@ async def make(person: Person, **changes: Any) -> dict[str, Any]:
 async def caller(app: FastAPI, key: str) -> Caller:
     """Whom the stack of any application sees in this key."""
     edge = app.state.edge
-    return await KeyAuthentication(edge.api_keys, edge.limiter, edge.policy).caller(key.encode())
+    keys = KeyAuthentication(edge.api_keys, edge.limiter, edge.policy, mfa_roles=())
+    return await keys.caller(key.encode())
 
 
 async def listed(person: Person) -> list[dict[str, Any]]:
@@ -167,6 +170,30 @@ async def test_a27_a_key_ends_within_a_second(
     else:
         with pytest.raises(TokenRefused):
             await caller(app, made["secret"])
+
+
+async def test_id6_a_key_follows_its_owner_into_a_role_that_needs_a_second_factor(
+    arrive: Arrive, quick: Settings, secrets: SecretStore
+) -> None:
+    """Made by a patient, used by a doctor: closed until the doctor has set a second factor up."""
+    person = await arrive()
+    user = UUID((await person.me()).json()["id"])
+    bearer = {"Authorization": f"Bearer {(await make(person, scopes=['document.list']))['secret']}"}
+    auth = quick.auth.model_copy(update={"mfa_required_roles": ("doctor",)})
+    documents = build_documents(quick.model_copy(update={"auth": auth}), secrets)
+
+    async def listed() -> tuple[int, str | None]:
+        await asyncio.sleep(0.6)
+        answer = await client.get("/api/v1/documents", headers=bearer)
+        return answer.status_code, answer.json().get("code")
+
+    async with documents.router.lifespan_context(documents), client_of(documents) as client:
+        assert await listed() == (200, None)
+        await on_accounts(quick, secrets, "set_role", user, "doctor")
+        assert await listed() == (403, "auth.mfa_setup_required")
+        await person.login()
+        await enrolled(person)
+        assert await listed() == (200, None)
 
 
 async def test_nobody_revokes_another_ones_key(arrive: Arrive, app: FastAPI) -> None:

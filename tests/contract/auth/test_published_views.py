@@ -126,6 +126,7 @@ async def test_an_api_key_is_its_accounts_while_both_are_active(
     row = await read(settings, secrets, "api-key-reader", query, prefix)
     assert (row["active"], row["scopes"]) == (active, ["search.query"])
     assert set(row["principals"]) == {f"user:{account}", "role:doctor"}
+    assert row["second_factor"] is False
 
 
 @pytest.mark.parametrize("role", ["session-reader", "api-key-reader"])

@@ -227,3 +227,17 @@ async def test_a_body_that_comes_at_once_is_no_reason_to_ask_again(
 ) -> None:
     assert await held(client, stand.bearer("doctor"), lambda: None) == 200
     assert stand.sessions.asked == 1
+
+
+@pytest.mark.parametrize(("role", "second_factor", "status"), [
+    ("doctor", False, 403), ("doctor", True, 200), ("nurse", False, 200),
+])  # fmt: skip
+async def test_id6_a_key_of_a_role_that_needs_a_second_factor_opens_nothing_without_one(
+    tmp_path: Path, role: str, second_factor: bool, status: int
+) -> None:
+    stand = Stand(tmp_path, auth=AuthSettings(mfa_required_roles=("doctor",)))
+    async with client_of(stand) as client:
+        headers = stand.api_key(role, second_factor=second_factor)
+        answer = await client.get("/document.read", headers=headers)
+    assert answer.status_code == status
+    assert status == 200 or answer.json()["code"] == "auth.mfa_setup_required"
