@@ -18,6 +18,7 @@ def services(shared: Shared) -> Mapping[str, object]:
         credentials=shared.credentials,
         trail=shared.trail,
         limits=shared.mail_limits,
+        limiter=shared.edge.limiter,
         verified=not settings.email_verification,
     )
     return {"accounts": accounts, "logins": login_service(shared)}

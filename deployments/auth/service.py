@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -16,16 +17,21 @@ from deployments.auth.trail import AccountTrail
 from deployments.edge.context import address, request_id
 from domain.access import Caller
 from domain.audit import AuditEvent
-from domain.errors import Unauthenticated
+from domain.errors import Conflict, TooMany, Unauthenticated
 from domain.events import EventType
 from domain.mail import MailKind
 from domain.passwords import own_words
 from stores.accounts import Account, Accounts, NewAccount
 from stores.addresses import Addresses
 from stores.mail.queue import MailQueue
+from stores.ports import RateLimiter
 from stores.postgres import Postgres
 from stores.refresh_tokens import Sessions
 from stores.totp import SecondFactors
+
+NAME_CHANGES = 5
+NAME_WINDOW_SECONDS = 900
+"""How often an account may try another user name: whether one is free is nobody's to ask in bulk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +68,14 @@ class AccountService:
         credentials: Credentials,
         trail: AccountTrail,
         limits: MailLimits,
+        limiter: RateLimiter,
         verified: bool,
     ) -> None:
         self._db = db
         self._credentials = credentials
         self._trail = trail
         self._limits = limits
+        self._limiter = limiter
         self._verified = verified
 
     async def register(self, wish: Registration) -> None:
@@ -105,32 +113,30 @@ class AccountService:
     ) -> Profile:
         """Change what is given. Another address needs the password, and waits for its mailed link.
 
-        Raises `Invalid`, `Conflict` (the user name is taken), `TooMany`.
+        Raises `Invalid`, `Conflict` (the user name is taken; recorded), `TooMany`.
         """
         user = UUID(caller.user_id)
-        columns = _columns(changes)
         email = changes.get("email")
         new = email_address(email) if email else None
         confirmed = None
         if new:
             confirmed = await self._credentials.confirm(user, current_password, session=caller.session_id)
             await self._limits.insist(new.key)
-        async with self._db.transaction() as connection:
-            before = await insist_on_account(connection, caller, confirmed)
-            changed = [name for name in changes if name in columns and columns[name] != getattr(before, name)]
-            if changed:
-                await Accounts(connection).update(user, columns)
-            if new and await address_change.wish(connection, user, new):
-                changed.append("pending_email")
-            await self._trail.record(
-                connection,
-                AuditEvent.ACCOUNT_UPDATED,
-                user=user,
-                role=caller.role,
-                session=caller.session_id,
-                reason=",".join(sorted(changed)),
-            )
-            return await _profile(connection, user)
+        try:
+            async with self._db.transaction() as connection:
+                before = await insist_on_account(connection, caller, confirmed)
+                changed = await self._change(connection, before, _columns(changes))
+                if new and await address_change.wish(connection, user, new):
+                    changed.append("pending_email")
+                await self._record_update(connection, caller, reason=",".join(sorted(changed)))
+                return await _profile(connection, user)
+        except Conflict as taken:
+            names = {"username": changes.get("username") or ""}
+            async with self._db.transaction() as connection:
+                await self._record_update(
+                    connection, caller, outcome="failure", reason=taken.code, names=names
+                )
+            raise
 
     async def change_password(self, caller: Caller, current: str, new: str) -> None:
         """Set another password, end every other session, and mail the owner. Raises `Invalid`, `TooMany`."""
@@ -153,6 +159,46 @@ class AccountService:
                 role=caller.role,
                 session=caller.session_id,
             )
+
+    async def _change(
+        self, connection: asyncpg.Connection, before: Account, columns: Mapping[str, str | None]
+    ) -> list[str]:
+        """Which of the columns were changed. Raises `Conflict`, and `TooMany` for the user name."""
+        named = columns.keys() - {"username_key"}
+        changed = [name for name in named if columns[name] != getattr(before, name)]
+        if "username" in changed:
+            await self._admit_name(before.id)
+        if changed:
+            await Accounts(connection).update(before.id, columns)
+        return changed
+
+    async def _admit_name(self, user: UUID) -> None:
+        allowance = await self._limiter.take(
+            f"account:name:{user}", limit=NAME_CHANGES, seconds=NAME_WINDOW_SECONDS
+        )
+        if not allowance.allowed:
+            wait = max(1, math.ceil(allowance.reset_seconds))
+            raise TooMany(f"Too many changes of the name. Try again in {wait} s.", retry_after=wait)
+
+    async def _record_update(
+        self,
+        connection: asyncpg.Connection,
+        caller: Caller,
+        *,
+        reason: str,
+        outcome: str = "success",
+        names: Mapping[str, str] | None = None,
+    ) -> None:
+        await self._trail.record(
+            connection,
+            AuditEvent.ACCOUNT_UPDATED,
+            outcome=outcome,
+            user=UUID(caller.user_id),
+            role=caller.role,
+            session=caller.session_id,
+            reason=reason,
+            names=names,
+        )
 
     async def _answer(self, connection: asyncpg.Connection, new: NewAccount, *, added: bool) -> None:
         """Tell the address what became of the registration: one mail, whatever that is.

@@ -20,6 +20,7 @@ from domain.errors import Invalid
 from domain.tokens import PublicKeys, verify
 from stores.postgres import Postgres
 from tests.contract.auth.people import Person, client_of, on_accounts, principals
+from tests.contract.auth.staff import Staff
 
 Arrive = Callable[[], Awaitable[Person]]
 
@@ -237,6 +238,25 @@ async def test_a_taken_name_cannot_be_changed_to(client: httpx.AsyncClient, arri
     )
     assert (answer.status_code, answer.json()["code"]) == (409, "account.taken")
     assert (await person.me()).json()["username"] == person.name
+
+
+async def test_id9_names_are_tried_five_times_and_each_that_is_taken_is_recorded(
+    client: httpx.AsyncClient, arrive: Arrive, staff: Staff
+) -> None:
+    person, other = await arrive(), await arrive()
+    user = (await person.me()).json()["id"]
+
+    async def change(**changes: str) -> int:
+        answer = await client.put("/api/v1/users/me", headers=person.bearer, json=changes)
+        return answer.status_code
+
+    assert [await change(username=person.name, first_name=f"Joan {n}") for n in "abcdefg"] == [200] * 7
+    assert [await change(username=other.name) for _ in range(7)] == [409] * 5 + [429] * 2
+    assert await change(first_name="Jane") == 200
+    records = [one for one in await staff.records("account.update") if one["actor"] == f"user:{user}"]
+    failed = [one["reason"] for one in records if one["outcome"] == "failure"]
+    assert failed == ["account.taken"] * 5
+    assert other.name not in str(records)
 
 
 async def test_a32_one_address_is_one_account(
