@@ -61,7 +61,7 @@ class LoginSettings(Section):
     session_attempts: int = Field(
         5, ge=1, description="Wrong answers in a window when a session is asked for its password again."
     )
-    mails: int = Field(5, ge=1, description="Mails that one identifier may ask for in a window.")
+    mails: int = Field(5, ge=1, description="Mails of one cause that one address gets in a window.")
     known_address_days: int = Field(
         30, ge=0, description="How long an address that an owner logged in from has a window of its own."
     )

@@ -11,7 +11,7 @@ import asyncpg
 from deployments.auth import address_change
 from deployments.auth.credentials import Credentials
 from deployments.auth.identifiers import email_key
-from deployments.auth.mail_limits import MailLimits
+from deployments.auth.mail_limits import MailCause, MailLimits
 from deployments.auth.trail import AccountTrail
 from deployments.edge.context import address, request_id
 from domain.audit import AuditEvent
@@ -50,7 +50,7 @@ class RecoveryService:
         """Mail another link, if the address waits for one. Raises `TooMany` for the sender's network address."""
         key = email_key(email)
         await self._limits.admit(address())
-        allowed = await self._limits.take(key)
+        allowed = await self._limits.take(key, MailCause.VERIFICATION)
         async with self._db.transaction() as connection:
             account = await Accounts(connection).by_email(key)
             waits = _reachable(account) and account is not None and account.email_verified_at is None
@@ -65,7 +65,7 @@ class RecoveryService:
         """Mail a link to set a password, if the address has an account. Raises `TooMany` as above."""
         key = email_key(email)
         await self._limits.admit(address())
-        allowed = await self._limits.take(key)
+        allowed = await self._limits.take(key, MailCause.RESET)
         async with self._db.transaction() as connection:
             account = await Accounts(connection).by_email(key)
             known = account if _reachable(account) else None

@@ -11,7 +11,7 @@ from deployments.auth.logins import LoginService
 from deployments.auth.service import AccountService, Profile, Registration
 from deployments.edge.authentication import anyone, requires
 from deployments.edge.key_set import read_key_set
-from deployments.edge.route_table import audit_refusals
+from deployments.edge.route_table import audit_refusals, counted_apart
 from domain.access import Caller
 from domain.audit import AuditEvent
 
@@ -43,6 +43,7 @@ async def register(body: schemas.RegisterRequest, service: Service) -> schemas.A
 
 
 @router.post("/api/v1/auth/login", dependencies=[Depends(anyone)])
+@counted_apart("login")
 async def login(body: schemas.LoginRequest, logins: Logins) -> schemas.TokenAnswer:
     """Begin a session. Every reason for a refusal gets the same 401.
 
@@ -54,6 +55,7 @@ async def login(body: schemas.LoginRequest, logins: Logins) -> schemas.TokenAnsw
 
 
 @router.post("/api/v1/auth/refresh", dependencies=[Depends(anyone)])
+@counted_apart("refresh")
 async def refresh(body: schemas.RefreshRequest, logins: Logins) -> schemas.TokenAnswer:
     """Exchange a refresh token for the next pair. Each works once; one shown again ends the session."""
     return schemas.TokenAnswer.of(await logins.refresh(body.refresh_token.get_secret_value()))

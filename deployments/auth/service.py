@@ -12,7 +12,7 @@ import asyncpg
 from deployments.auth import address_change
 from deployments.auth.credentials import ENDED, Credentials, insist_on_account
 from deployments.auth.identifiers import email_address, folded
-from deployments.auth.mail_limits import MailLimits
+from deployments.auth.mail_limits import MailCause, MailLimits
 from deployments.auth.trail import AccountTrail
 from deployments.edge.context import address, request_id
 from domain.access import Caller
@@ -86,7 +86,7 @@ class AccountService:
         """
         await self._limits.admit(address())
         new = await self._new_account(wish)
-        may_mail = await self._limits.take(new.email_key)
+        may_mail = await self._limits.take(new.email_key, MailCause.REGISTRATION)
         async with self._db.transaction() as connection:
             added = await Accounts(connection).add(new)
             if added:
@@ -121,7 +121,7 @@ class AccountService:
         confirmed = None
         if new:
             confirmed = await self._credentials.confirm(user, current_password, session=caller.session_id)
-            await self._limits.insist(new.key)
+            await self._limits.insist(new.key, MailCause.ADDRESS_CHANGE)
         try:
             async with self._db.transaction() as connection:
                 before = await insist_on_account(connection, caller, confirmed)

@@ -1,9 +1,9 @@
 """Against guessing: attempts are counted by the submitted identifier, by address, and all together.
 
 An attempt is counted before the password is looked at, so that parallel attempts cannot slip through; one that was
-not wrong is taken back, and a complete login starts the identifier's windows anew. Nothing locks for ever, and
-nobody can keep an owner out: from an address that the owner has used lately only the identifier's window at that
-address counts, whatever others do elsewhere.
+not wrong is taken back, and a complete login starts the identifier's window at its address anew, no other.
+Nothing locks for ever, and nobody can keep an owner out: from an address that the owner has used lately only the
+identifier's window at that address counts, whatever others do elsewhere.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from config.account_settings import LoginSettings
 from config.secrets import SecretStore
 from deployments.edge.cursors import KEY
+from deployments.edge.identity import network_of
 from domain.errors import TooMany
 from stores.ports import Allowance, RateLimiter
 
@@ -41,6 +42,9 @@ class Attempt:
     """An admitted attempt, which counts as wrong in these windows (key and limit) until it is excused."""
 
     held: tuple[tuple[str, int], ...]
+    """Those of the address and of everybody, as far as it counts there."""
+    identifiers: tuple[tuple[str, int], ...] = ()
+    """That of the identifier, likewise."""
 
 
 class LoginThrottle:
@@ -73,12 +77,11 @@ class LoginThrottle:
         except BaseException:
             await asyncio.shield(self.excuse(Attempt(tuple(held))))
             raise
-        return Attempt(tuple(held[:2]))
+        return Attempt(tuple(held[:2]), tuple(held[2:]))
 
     async def excuse(self, attempt: Attempt) -> None:
         """It was not wrong, or nobody looked at it: it does not count for the address, nor for all together."""
-        for key, limit in attempt.held:
-            await self._limiter.give_back(key, limit=limit, seconds=self._limits.window_seconds)
+        await self._give_back(attempt.held)
 
     async def admit_session(self, session: str) -> None:
         """Count a password or code asked for again in a session: a window that nobody outside can use up."""
@@ -93,16 +96,12 @@ class LoginThrottle:
             await self._take(key, limit)
 
     async def succeeded(self, attempt: Attempt, identifier: str, address: str) -> None:
-        """The login is complete: the window at that address starts anew, and that of all unless it is used up.
+        """The login is complete: it counts nowhere, and the identifier's window at that address starts anew.
 
-        So an owner who comes in from a known address gives nobody else another try.
+        What was tried elsewhere goes on counting: an owner who comes in gives nobody else another try.
         """
-        await self.excuse(attempt)
-        attempts = self._limits.identifier_attempts
-        await self._forget(await self._own(identifier, address), attempts)
-        key = self._identifier(identifier)
-        if (await self._peek(key, attempts)).allowed:
-            await self._forget(key, attempts)
+        await self._give_back(attempt.held + attempt.identifiers)
+        await self._forget(await self._own(identifier, address), self._limits.identifier_attempts)
 
     async def confirmed(self, session: str) -> None:
         """The session knew the answer: its window starts anew."""
@@ -118,14 +117,18 @@ class LoginThrottle:
     def _of_all(self, address: str) -> tuple[tuple[str, int], ...]:
         """The windows that others use up too: those at one address, and everybody."""
         return (
-            (f"login:address:{address}", self._limits.address_attempts),
+            (f"login:address:{network_of(address)}", self._limits.address_attempts),
             (EVERYBODY, self._limits.everybody_attempts),
         )
 
     async def _own(self, identifier: str, address: str) -> str:
         """The window of one address; another one after `forget`, which does not know the addresses."""
         epoch = await self._peek(f"{self._identifier(identifier)}:epoch", REMEMBERED_REFUSALS)
-        return self._identifier(f"{identifier}\n{epoch.used}", address)
+        return self._identifier(f"{identifier}\n{epoch.used}", network_of(address))
+
+    async def _give_back(self, windows: tuple[tuple[str, int], ...]) -> None:
+        for key, limit in windows:
+            await self._limiter.give_back(key, limit=limit, seconds=self._limits.window_seconds)
 
     async def _peek(self, key: str, limit: int) -> Allowance:
         return await self._limiter.peek(key, limit=limit, seconds=self._limits.window_seconds)

@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -90,6 +90,17 @@ def sender(scope: Scope, headers: Headers, trusted: Sequence[IPv4Network | IPv6N
     while chain and _within(found, trusted):
         found = chain.pop()
     return found if _is_address(found) else ""
+
+
+def network_of(address: str) -> str:
+    """What limits count an address as: IPv6 by its /64, of which one machine may use every address.
+
+    An IPv4-mapped address is its IPv4 address. Texts that are no address stay as they are.
+    """
+    found = ip_address(address) if _is_address(address) else None
+    if isinstance(found, IPv6Address):
+        return str(found.ipv4_mapped or IPv6Network((int(found) >> 64 << 64, 64)))
+    return address
 
 
 def _within(address: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:

@@ -1,4 +1,8 @@
-"""The limit that everybody has: requests a minute, by account, or by address where no account is known."""
+"""The limit that everybody has: requests a minute, by account, or by address where no account is known.
+
+Routes that say so (`counted_apart`) have a window of their own: what others behind the same address do elsewhere
+does not use it up.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.edge.context import address
+from deployments.edge.identity import network_of
 from deployments.edge.problems import from_error
-from deployments.edge.route_table import facts_of
+from deployments.edge.route_table import REQUESTS, facts_of
 from domain.errors import TooMany
 from stores.ports import Allowance, RateLimiter
 
@@ -29,15 +34,18 @@ class RateLimit:
         if scope["type"] != "http" or (facts and not facts.counted):
             return await self.app(scope, receive, send)
         user = scope.get("medsearch.user")
-        key = f"requests:user:{user}" if user else f"requests:address:{address()}"
-        allowance = await self._limiter.take(key, limit=self._limit, seconds=WINDOW_SECONDS)
+        window = facts.window if facts else REQUESTS
+        sender = f"user:{user}" if user else f"address:{network_of(address())}"
+        allowance = await self._limiter.take(
+            f"rate:{window}:{sender}", limit=self._limit, seconds=WINDOW_SECONDS
+        )
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers["RateLimit-Policy"] = f'"requests";q={self._limit};w={WINDOW_SECONDS}'
+                headers["RateLimit-Policy"] = f'"{window}";q={self._limit};w={WINDOW_SECONDS}'
                 headers["RateLimit"] = (
-                    f'"requests";r={allowance.remaining};t={math.ceil(allowance.reset_seconds)}'
+                    f'"{window}";r={allowance.remaining};t={math.ceil(allowance.reset_seconds)}'
                 )
             await send(message)
 

@@ -19,6 +19,8 @@ from starlette.types import Scope
 from domain.audit import AuditEvent
 
 SCOPE_KEY = "medsearch.route"
+REQUESTS = "requests"
+"""The window of the rate limit that routes count in."""
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
@@ -44,6 +46,8 @@ class RouteFacts:
     """Event under which refused input is audited."""
     counted: bool
     """Counts against the rate limit."""
+    window: str
+    """In which of its windows."""
 
 
 def transfer(endpoint: Endpoint) -> Endpoint:
@@ -72,6 +76,16 @@ def uncounted(endpoint: Endpoint) -> Endpoint:
     """Mark a route that probes call: it does not count against the rate limit."""
     endpoint.__dict__["edge_counted"] = False
     return endpoint
+
+
+def counted_apart(window: str) -> Callable[[Endpoint], Endpoint]:
+    """Mark a route that counts against the rate limit in a window of that name, not together with all others."""
+
+    def mark(endpoint: Endpoint) -> Endpoint:
+        endpoint.__dict__["edge_window"] = window
+        return endpoint
+
+    return mark
 
 
 class RouteTable:
@@ -108,6 +122,7 @@ def facts_of_route(route: APIRoute) -> RouteFacts:
         query_names=frozenset(name for d in dependants for name in _query_names(d)),
         audited=getattr(route.endpoint, "edge_audited", None),
         counted=getattr(route.endpoint, "edge_counted", True),
+        window=getattr(route.endpoint, "edge_window", REQUESTS),
     )
 
 

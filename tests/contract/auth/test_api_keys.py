@@ -117,6 +117,8 @@ async def test_id6_a_key_notes_the_day_of_its_use(arrive: Arrive, app: FastAPI) 
         ({"scopes": []}, "scopes"),
         ({"expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
         ({"expires_at": (datetime.now(UTC) + timedelta(days=400)).isoformat()}, "expires_at"),
+        ({"expires_at": "0001-01-01T00:00:00+01:00"}, "expires_at"),
+        ({"expires_at": "9999-12-31T23:59:59-01:00"}, "expires_at"),
         ({"expires_at": None}, "expires_at"),
         ({"current_password": "not it"}, "current_password"),
         ({"name": ""}, "name"),
@@ -206,7 +208,8 @@ async def test_nobody_revokes_another_ones_key(arrive: Arrive, app: FastAPI) -> 
 
 async def test_made_up_keys_are_refused_and_counted(app: FastAPI, arrive: Arrive) -> None:
     person = await arrive()
-    prefix = (await make(person))["prefix"]
+    made = await make(person)
+    prefix = made["prefix"]
     async with client_of(app, "203.0.113.90") as http:
         answers = [
             await http.get("/api/v1/users/me", headers={"Authorization": f"Bearer {key}"})
@@ -216,8 +219,10 @@ async def test_made_up_keys_are_refused_and_counted(app: FastAPI, arrive: Arrive
         assert {answer.json()["code"] for answer in answers} == {"auth.invalid_token"}
         many = {"Authorization": "Bearer ms_000000000000_" + "x" * 43}
         statuses = [(await http.get("/api/v1/users/me", headers=many)).status_code for _ in range(62)]
+        right = await http.get("/api/v1/users/me", headers={"Authorization": f"Bearer {made['secret']}"})
     assert statuses[:50] == [401] * 50
     assert statuses[-1] == 429
+    assert right.json()["code"] == "access.key_scope", "whoever has a key is not refused for a neighbour"
     with pytest.raises((TokenRefused, TooMany)):
         await caller(app, "ms_000000000000_" + "x" * 43)
 

@@ -151,6 +151,38 @@ async def test_a11_the_limit_of_an_address_holds_when_all_guess_at_once(
         assert (await moved.login()).status_code == 200
 
 
+async def test_a11_the_limit_of_an_address_counts_the_network_of_an_ipv6_address(
+    quick: Settings, secrets: SecretStore
+) -> None:
+    async with limited(quick, secrets, address_attempts=3) as application:
+
+        async def tried(address: str) -> int:
+            async with client_of(application, address) as http:
+                return (await Person(http).login()).status_code
+
+        assert [await tried(f"2001:db8:b:1:{n}::{n}") for n in range(5)] == [401] * 3 + [429] * 2
+        assert await tried("2001:db8:b:2::1") == 401
+        mapped = ("::ffff:203.0.113.82", "203.0.113.82", "::ffff:cb00:7152", "203.0.113.82")
+        assert [await tried(address) for address in mapped] == [401] * 3 + [429]
+
+
+async def test_a11_who_shares_an_address_with_a_flood_still_logs_in_and_refreshes(
+    quick: Settings, secrets: SecretStore, arrive: Arrive
+) -> None:
+    owner = await arrive()
+    few = quick.http.model_copy(update={"rate_limit_per_minute": 8})
+    application = build_app(quick.model_copy(update={"http": few}), secrets)
+    async with (
+        application.router.lifespan_context(application),
+        client_of(application, "203.0.113.81") as http,
+    ):
+        neighbour = Person(http, name=owner.name)
+        assert [(await http.get("/api/v1/auth/jwks")).status_code for _ in range(9)][-1] == 429
+        assert (await neighbour.login()).status_code == 200
+        assert [(await Person(http).login()).status_code for _ in range(8)][-1] == 429
+        assert (await neighbour.refresh()).status_code == 200
+
+
 async def test_a_login_that_nobody_waits_for_is_not_counted_as_wrong(
     quick: Settings, secrets: SecretStore
 ) -> None:
@@ -208,6 +240,22 @@ async def test_a10_the_limits_of_all_keep_no_owner_out(crowded: FastAPI, arrive:
     async with client_of(crowded, "192.0.2.1") as http:
         assert (await Person(http, name=owner.name).login()).status_code == 200
         assert (await Person(http).login()).status_code == 429
+
+
+async def test_a10_a_login_of_the_owner_gives_nobody_else_another_try(app: FastAPI, arrive: Arrive) -> None:
+    owner = await arrive()
+
+    async def guesses(address: str, count: int) -> list[int]:
+        async with client_of(app, address) as http:
+            guesser = Person(http, name=owner.name)
+            return [(await guesser.login(password="a wrong one")).status_code for _ in range(count)]
+
+    assert await guesses("203.0.113.204", 6) == [401] * 6
+    assert [(await owner.login()).status_code for _ in range(3)] == [200] * 3
+    assert await guesses("203.0.113.205", 6) == [401] * 4 + [429] * 2
+    assert await guesses("192.0.2.1", 9) == [401] * 9
+    assert (await owner.login()).status_code == 200
+    assert await guesses("192.0.2.1", 9) == [401] * 9, "the owner's own window starts anew"
 
 
 async def test_a10_after_a_mailed_link_or_an_unlock_the_owner_gets_in(

@@ -425,7 +425,18 @@ async def test_one_address_gets_so_many_mails_whoever_asks(
     person = await arrive()
     answers = [await forgot(client, person.email) for _ in range(quick.auth.login.mails + 3)]
     assert {(answer.status_code, answer.text) for answer in answers} == {(202, '{"status":"accepted"}')}
-    assert len(await mailbox.mails(person.email)) == quick.auth.login.mails
+    assert len(await mailbox.mails(person.email)) == 1 + quick.auth.login.mails  # the welcome besides
+
+
+async def test_a10_other_mails_do_not_use_up_the_link_that_lets_the_owner_in(
+    client: httpx.AsyncClient, arrive: Arrive, mailbox: Mailbox, quick: Settings
+) -> None:
+    person = await arrive()
+    for _ in range(quick.auth.login.mails + 1):
+        await client.post("/api/v1/auth/resend-verification", json={"email": person.email})
+        await Person(client).register(email=person.email)
+    await forgot(client, person.email)
+    assert (await reset(client, await mailbox.token(person.email))).status_code == 204
 
 
 async def test_one_network_address_asks_so_often(quick: Settings, secrets: SecretStore) -> None:
@@ -439,6 +450,20 @@ async def test_one_network_address_asks_so_often(quick: Settings, secrets: Secre
         answers = [await forgot(http, f"nobody-{n}@example.com") for n in range(4)]
     assert [answer.status_code for answer in answers] == [202, 202, 202, 429]
     assert int(answers[-1].headers["retry-after"]) > 0
+
+
+async def test_a11_mails_are_counted_by_the_network_of_an_ipv6_address(
+    quick: Settings, secrets: SecretStore
+) -> None:
+    login = quick.auth.login.model_copy(update={"address_attempts": 3})
+    limited = quick.model_copy(update={"auth": quick.auth.model_copy(update={"login": login})})
+    application = build_app(limited, secrets)
+    async with application.router.lifespan_context(application):
+        answers = []
+        for host in ("1::1", "1::2", "1:ffff::3", "1::4", "2::1"):
+            async with client_of(application, f"2001:db8:a:{host}") as http:
+                answers.append((await forgot(http, "nobody@example.com")).status_code)
+    assert answers == [202, 202, 202, 429, 202]
 
 
 async def test_another_address_counts_when_its_link_was_used(

@@ -20,7 +20,7 @@ from config.settings import LogSettings
 from deployments.edge.application import create_app
 from deployments.edge.authentication import anyone, requires
 from deployments.edge.context import address, request_id
-from deployments.edge.route_table import audit_refusals, stream, transfer, uncounted
+from deployments.edge.route_table import audit_refusals, counted_apart, stream, transfer, uncounted
 from deployments.edge.schemas import Line, StrictModel
 from domain.access import Caller
 from domain.errors import Conflict, StorageFull, TooMany, Unavailable
@@ -96,6 +96,12 @@ async def feed() -> StreamingResponse:
             yield b"x\n"
 
     return StreamingResponse(lines())
+
+
+@router.get("/api/v1/enter", dependencies=[Depends(anyone)])
+@counted_apart("enter")
+async def enter() -> dict[str, str]:
+    return {}
 
 
 @router.get("/health", dependencies=[Depends(anyone)])
@@ -432,6 +438,37 @@ async def test_requests_are_counted_by_account_or_address(serve: Open) -> None:
     ]
     assert mine[0].headers["ratelimit-policy"] == '"requests";q=2;w=60'
     assert mine[2].headers["retry-after"] == "60"
+
+
+async def test_a_route_that_is_counted_apart_has_a_window_of_its_own(serve: Open) -> None:
+    async with serve(rate_limit_per_minute=2) as (_, client):
+        others = [(await client.get("/api/v1/mine")).status_code for _ in range(3)]
+        apart = [await client.get("/api/v1/enter") for _ in range(3)]
+    assert others == [401, 401, 429]
+    assert [answer.status_code for answer in apart] == [200, 200, 429]
+    assert apart[0].headers["ratelimit-policy"] == '"enter";q=2;w=60'
+
+
+@pytest.mark.parametrize(
+    ("senders", "statuses"),
+    [
+        (["2001:db8:1:2::1", "2001:db8:1:2:3::4", "2001:db8:1:2:ffff::"], [200, 200, 429]),
+        (["2001:db8:1:2::1", "2001:db8:1:2::2", "2001:db8:1:3::1"], [200, 200, 200]),
+        (["198.51.100.1", "::ffff:198.51.100.1", "198.51.100.1"], [200, 200, 429]),
+        (["198.51.100.1", "198.51.100.2", "198.51.100.3"], [200, 200, 200]),
+    ],
+)
+async def test_a11_limits_count_the_network_of_an_ipv6_address(
+    serve: Open, senders: list[str], statuses: list[int]
+) -> None:
+    async with serve("10.0.0.1", trusted_proxies=("10.0.0.0/8",), rate_limit_per_minute=2) as (_, client):
+        answers = [
+            await client.post("/api/v1/things/1", json={"name": "a"}, headers={"X-Forwarded-For": sender})
+            for sender in senders
+        ]
+    assert [answer.status_code for answer in answers] == statuses
+    told = [answer.json()["address"] for answer in answers if answer.status_code == 200]
+    assert told == senders[: len(told)], "what is recorded is the whole address"
 
 
 @pytest.mark.parametrize(
