@@ -24,7 +24,7 @@ SCOPES = {
 PERMISSIONS = {
     "profile.self": "own profile, password, sessions, second factor",
     "apikey.manage": "own API keys",
-    "document.upload": "upload; a patient only for the own record",
+    "document.upload": "upload; a patient only for the own record, into no department",
     "document.upload_for_others": "upload in another person's name, and follow what becomes of it",
     "document.version": "a new version of a document",
     "document.metadata": "change title, type or date; *no call yet*",

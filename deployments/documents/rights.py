@@ -16,7 +16,7 @@ DEIDENTIFY = "document.deidentify"
 
 
 class Rights:
-    """Answers by policy and access list. That a role has a permission at all was checked by the route."""
+    """Answers by policy and access list. That a role, or a key, has the route's own permission was checked before."""
 
     def __init__(self, policy: AccessPolicy) -> None:
         self._policy = policy
@@ -45,24 +45,30 @@ class Rights:
         return caller.user_id in (str(document.owner_id), str(document.uploaded_by))
 
     def check_upload(self, caller: Caller, parameters: UploadParameters) -> None:
-        """Raises `Forbidden` for a patient's record, an owner or a sensitivity that is not the caller's to name."""
+        """Raises `Forbidden` for a record, department, owner or sensitivity that is not the caller's to name."""
         named = parameters.patient
         if caller.role == "patient" and named is not None and f"self:{named}" not in caller.principals:
             raise Forbidden("You may upload only to your own record. Leave out `patient`, or name your own.")
+        if caller.role == "patient" and parameters.department is not None:
+            raise Forbidden("You may not put documents into a department. Leave out `department`.")
         for_other = parameters.owner_id not in (None, UUID(caller.user_id))
         if for_other and not self._for_others(caller):
             raise Forbidden("You may not upload for somebody else. Leave out `owner_id`.")
         if parameters.sensitivity is Sensitivity.DEIDENTIFIED:
-            if not self._policy.allows(caller.role, DEIDENTIFY):
+            if self._scope(caller, DEIDENTIFY) is None:
                 raise Forbidden("You may not open documents to researchers. Leave out `sensitivity`.")
             _check_nobodys(named)
 
     def _for_others(self, caller: Caller) -> bool:
-        return caller.granted(FOR_OTHERS) and self._policy.allows(caller.role, FOR_OTHERS)
+        return self._scope(caller, FOR_OTHERS) is not None
+
+    def _scope(self, caller: Caller, permission: str) -> str | None:
+        """Within what the caller may do that; None when the role, or the API key that is used, does not have it."""
+        return self._policy.scope(caller.role, permission) if caller.granted(permission) else None
 
     def check_version(self, caller: Caller, document: Document) -> None:
         """Raises `Forbidden` unless the caller may replace the document's content."""
-        scope = self._policy.scope(caller.role, "document.version")
+        scope = self._scope(caller, "document.version")
         own = self.owns(caller, document)
         patients = document.metadata.patient is not None and self.reads(caller, document)
         if not (scope == "blind" or (scope == "own" and own) or (scope == "readable" and (own or patients))):
@@ -83,12 +89,12 @@ class Rights:
         """Raises `Forbidden` unless the caller may delete the document, alone."""
         if self._has(caller, "document.delete", document):
             return
-        if self._policy.scope(caller.role, "document.delete") == "reasoned":
+        if self._scope(caller, "document.delete") == "reasoned":
             raise Forbidden("Two persons must agree to this deletion; ask the document's owner to delete it.")
         raise Forbidden("You may delete only documents of your own.")
 
     def _has(self, caller: Caller, permission: str, document: Document) -> bool:
-        match self._policy.scope(caller.role, permission):
+        match self._scope(caller, permission):
             case "own":
                 return self.owns(caller, document)
             case "department":

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -23,13 +23,14 @@ from config.settings import Settings
 from deployments.documents.app import build_app
 from deployments.edge.environment import Edge
 from deployments.edge.token_verifier import TokenVerifier
+from domain.api_keys import ApiKey
 from domain.errors import Unavailable
 from domain.ids import new_id
 from domain.tokens import Claims, SigningKey
 from stores.audit import PostgresAudit
 from stores.document_directory import PostgresDocumentDirectory
 from stores.keyring import SecretKeys
-from stores.ports import Allowance, AuditEntry, SessionState
+from stores.ports import Allowance, ApiKeyState, AuditEntry, SessionState
 from stores.postgres import Postgres, connect, database
 from tests.contract.documents.processed import Processing, processing_of
 from tests.unit.edge.doubles import HeldActivity, HeldKeys
@@ -124,6 +125,7 @@ class World:
     audit: SwitchableAudit
     sessions: Sessions
     key: SigningKey
+    keys: HeldKeys
     clients: list[httpx.AsyncClient] = field(default_factory=list)
     begun: UUID = field(default_factory=new_id)
     """Audit records of earlier tests are older than this id."""
@@ -138,13 +140,23 @@ class World:
             issuer="medsearch",
             audience="medsearch-api",
         )
+        return Account(str(user), role, all_principals, self._client(token))
+
+    def with_key(self, account: Account, *scopes: str) -> Account:
+        """The same account, calling with an API key."""
+        key = ApiKey.generate()
+        self.keys.states[key.prefix] = ApiKeyState(key.digest, True, frozenset(scopes), account.principals)
+        client = self._client(key.text)
+        return replace(account, client=client)
+
+    def _client(self, token: str) -> httpx.AsyncClient:
         client = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.app),
             base_url="http://test",
             headers={"Authorization": f"Bearer {token}"},
         )
         self.clients.append(client)
-        return Account(str(user), role, all_principals, client)
+        return client
 
     async def rows(self, sql: str, *arguments: Any) -> list[dict[str, Any]]:
         return [dict(row) for row in await self.owner.fetch(sql, *arguments)]
@@ -183,7 +195,8 @@ async def open_world(settings: Settings, secrets: SecretStore, folder: Path) -> 
     key = SigningKey.generate()
     jwks = folder / "jwks.json"
     jwks.write_text(json.dumps({"keys": [key.public_jwk()]}))
-    sessions, audit = Sessions(), SwitchableAudit(PostgresAudit.of(settings, secrets))
+    sessions, keys = Sessions(), HeldKeys()
+    audit = SwitchableAudit(PostgresAudit.of(settings, secrets))
     edge = Edge(
         settings=settings,
         secrets=secrets,
@@ -194,7 +207,7 @@ async def open_world(settings: Settings, secrets: SecretStore, folder: Path) -> 
         tokens=TokenVerifier(jwks, issuer="medsearch", audience="medsearch-api"),
         keys=SecretKeys.of(settings, secrets),
         activity=HeldActivity(),
-        api_keys=HeldKeys(),
+        api_keys=keys,
     )
     owner = await connect(database(settings, "document", OWNER), secrets)
     trail = await connect(database(settings, "audit", OWNER), secrets)
@@ -204,7 +217,7 @@ async def open_world(settings: Settings, secrets: SecretStore, folder: Path) -> 
             path.unlink(missing_ok=True)
     await owner.reset_type_codec("jsonb", schema="pg_catalog")
     app = build_app(settings, secrets, edge=edge)
-    world = World(app, settings, owner, trail, audit, sessions, key)
+    world = World(app, settings, owner, trail, audit, sessions, key, keys)
     async with app.router.lifespan_context(app):
         yield world
     for client in world.clients:

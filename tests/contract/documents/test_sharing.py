@@ -213,6 +213,19 @@ async def test_only_who_may_opens_documents_to_researchers(world: World) -> None
     assert (await world.account("researcher").get(document_id)).status_code == 404
 
 
+async def test_id6_a_key_opens_documents_to_researchers_only_when_made_for_it(world: World) -> None:
+    doctor = world.account()
+    document_id = await doctor.uploaded(PDF)
+    for scopes, statuses in (
+        (("document.upload", "document.share"), (403, 403)),
+        (("document.upload", "document.share", "document.deidentify"), (202, 200)),
+    ):
+        key = world.with_key(doctor, *scopes)
+        uploaded = await key.upload(b"another", sensitivity="deidentified")
+        opened = await restrict(key, document_id, "deidentified")
+        assert (uploaded.status_code, opened.status_code) == statuses
+
+
 async def test_a_shared_document_still_is_the_twin_of_its_own_bytes(world: World) -> None:
     doctor = world.account()
     document_id = await doctor.uploaded(PDF)

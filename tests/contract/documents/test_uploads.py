@@ -298,12 +298,23 @@ async def test_ac11_who_may_upload_what(world: World) -> None:
     assert (await world.account("admin").upload(b"5")).status_code == 403
     form = await own.client.post("/api/v1/documents", data={"patient": "MRN|2"}, files={"file": ("a", b"6")})
     assert form.status_code == 403
+    placed = await own.upload(b"7", department="cardiology")
+    assert (placed.status_code, placed.json()["code"]) == (403, "access.forbidden")
+    assert "`department`" in placed.json()["detail"]
     denied = [record for record in await world.audited("document.upload") if record["outcome"] == "denied"]
-    assert [(record["actor"], record["patient"]) for record in denied][-2:] == [
-        (f"user:{own.id}", "MRN|2")
-    ] * 2
+    assert [(record["actor"], record["patient"]) for record in denied][-3:] == [
+        *[(f"user:{own.id}", "MRN|2")] * 2,
+        (f"user:{own.id}", None),
+    ]
     assert len(await world.rows("SELECT id FROM document")) == 2
     assert world.blobs("incoming") == []
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
+async def test_a_document_may_speak_of_the_first_and_the_last_day(world: World, day: str) -> None:
+    doctor = world.account()
+    document_id = await doctor.uploaded(PDF, document_date=day)
+    assert (await doctor.get(document_id)).json()["document_date"] == day
 
 
 async def test_only_records_managers_upload_for_others(world: World) -> None:

@@ -132,6 +132,9 @@ def refused(check: Any, who: Caller, of: Any) -> bool:
         (caller("patient", f"self:{PATIENT}"), {"patient": "LAB|8"}, True),
         (caller("patient"), {"patient": PATIENT}, True),
         (caller("patient"), {}, False),
+        (caller("patient"), {"department": "cardiology"}, True),
+        (caller("patient", f"self:{PATIENT}"), {"patient": PATIENT, "department": "cardiology"}, True),
+        (caller("nurse"), {"department": "cardiology"}, False),
         (caller("nurse"), {"patient": PATIENT}, False),
         (caller("doctor"), {"owner_id": OWNER}, True),
         (OWNERS, {"owner_id": OWNER}, False),
@@ -140,6 +143,22 @@ def refused(check: Any, who: Caller, of: Any) -> bool:
 )
 def test_ac11_uploads(who: Caller, wish: dict[str, Any], no: bool) -> None:
     assert refused(RIGHTS.check_upload, who, UploadParameters(**wish)) is no
+
+
+@pytest.mark.parametrize(
+    ("scope", "check", "of"),
+    [
+        ("document.deidentify", RIGHTS.check_upload, UploadParameters(sensitivity=Sensitivity.DEIDENTIFIED)),
+        ("document.deidentify", RIGHTS.check_deidentify, WITHOUT_PATIENT),
+        ("document.version", RIGHTS.check_version, LETTER),
+        ("document.share", RIGHTS.check_share, LETTER),
+        ("document.delete", RIGHTS.check_delete, LETTER),
+    ],
+)
+def test_id6_a_key_may_do_what_it_was_made_for_alone(scope: str, check: Any, of: Any) -> None:
+    everything = POLICY.permissions("doctor")
+    assert not refused(check, replace(OWNERS, scopes=frozenset({scope})), of)
+    assert refused(check, replace(OWNERS, scopes=everything - {scope}), of)
 
 
 @pytest.mark.parametrize(
