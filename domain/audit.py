@@ -89,5 +89,11 @@ SEEING = frozenset(
     event
     for event in AuditEvent
     if event.value.startswith("document.") and event is not AuditEvent.DOCUMENT_STATUS
-) | {AuditEvent.SEARCH_PERFORMED, AuditEvent.BULK_INGEST}
+) | {
+    AuditEvent.SEARCH_PERFORMED,
+    AuditEvent.BULK_INGEST,
+    AuditEvent.ACCOUNT_VIEWED,
+    AuditEvent.ACCOUNTS_LISTED,
+    AuditEvent.TREATMENTS_LISTED,
+}
 """By these somebody saw or changed something of a patient."""

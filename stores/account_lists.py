@@ -51,6 +51,17 @@ class AccountFilters:
     text: str | None = None
     within: Collection[str] | None = None
 
+    def said(self) -> dict[str, str]:
+        """What somebody asked for, by the names of the request."""
+        asked = {
+            "status": self.status,
+            "role": self.role,
+            "requested": self.requested,
+            "department": self.department,
+            "q": self.text,
+        }
+        return {name: value for name, value in asked.items() if value is not None}
+
 
 class AccountLists:
     """Reads persons' accounts; those of services are not administered."""

@@ -35,6 +35,11 @@ class TreatmentFilters:
     current: bool | None = None
     departments: Collection[str] | None = None
 
+    def said(self) -> dict[str, str]:
+        """What somebody asked for, by the names of the request."""
+        asked = {"account_id": self.account_id, "patient": self.patient, "current": self.current}
+        return {name: str(value) for name, value in asked.items() if value is not None}
+
 
 class Treatments:
     """The statements on treatment relations, on a connection that the caller has a transaction in."""

@@ -61,8 +61,8 @@ class AdministrationService:
         act = Act(caller, READ, AuditEvent.ACCOUNTS_LISTED, action="R")
         async with self._subjects.transaction(act, None) as connection:
             found = await AccountLists(connection).page(filters, after=after, limit=limit + 1)
-            names = {"q": filters.text} if filters.text else {}
-            await self._subjects.record(connection, act, None, names=names)
+            patients = [one.own_record for one in found[:limit] if one.own_record]
+            await self._subjects.record(connection, act, None, names=filters.said(), patients=patients)
         return found
 
     def within(self, caller: Caller) -> frozenset[str] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
@@ -75,7 +75,9 @@ class Subjects:
         reason: str | None = None,
         names: Mapping[str, str] | None = None,
         patient: str | None = None,
+        patients: Collection[str] = (),
     ) -> None:
+        """`patients`: those that were shown besides `patient`."""
         caller = act.caller
         await self._trail.record(
             connection,
@@ -89,4 +91,5 @@ class Subjects:
             about=about,
             names=names,
             patient=patient,
+            patients=patients,
         )

@@ -62,11 +62,18 @@ class TreatmentService:
     async def page(
         self, caller: Caller, filters: TreatmentFilters, *, after: UUID | None, limit: int
     ) -> list[Treatment]:
-        """Relations of accounts in the caller's reach, one more than `limit` when there is a next page."""
+        """Relations of accounts in the caller's reach, one more than `limit` when there is a next page; recorded."""
         act = Act(caller, PERMISSION, AuditEvent.TREATMENTS_LISTED, action="R")
         async with self._subjects.transaction(act, None) as connection:
             found = await Treatments(connection).page(filters, after=after, limit=limit + 1)
-            await self._subjects.record(connection, act, filters.account_id, patient=filters.patient)
+            await self._subjects.record(
+                connection,
+                act,
+                filters.account_id,
+                names=filters.said(),
+                patient=filters.patient,
+                patients=[one.patient for one in found[:limit]],
+            )
         return found
 
     def within(self, caller: Caller) -> frozenset[str] | None:

@@ -6,10 +6,10 @@ from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from deployments.documents.schemas import Patient
-from deployments.edge.schemas import StrictModel
+from deployments.edge.schemas import Moment, StrictModel
 from domain.audit import AuditEvent
 from stores.audit_heads import Head
 from stores.ports import AuditQuestion, AuditRecord
@@ -27,8 +27,8 @@ Actor = Annotated[
 class PeriodParameters(StrictModel):
     """A time span: `from` is included, `to` is not."""
 
-    from_: AwareDatetime | None = Field(None, alias="from", description="From this moment on.")
-    to: AwareDatetime | None = Field(None, description="Before this moment.")
+    from_: Moment | None = Field(None, alias="from", description="From this moment on.")
+    to: Moment | None = Field(None, description="Before this moment.")
 
 
 class PatientParameters(PeriodParameters):

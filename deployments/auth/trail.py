@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -43,11 +43,12 @@ class AccountTrail:
         about: UUID | None = None,
         names: Mapping[str, str] | None = None,
         patient: str | None = None,
+        patients: Collection[str] = (),
         platform: str | None = None,
     ) -> None:
         """`user` acted, possibly on the account of `about`. Without one, somebody unknown did, or `platform`.
 
-        `platform` is `operator` (the command line on the server) or `system`.
+        `patients`: those that were shown besides `patient`. `platform` is `operator` (the command line on the server) or `system`.
         """
         entry = AuditEntry(
             action=action,
@@ -57,6 +58,7 @@ class AccountTrail:
             role=role,
             on_behalf_of=f"user:{about}" if about else None,
             patient=patient,
+            patients=tuple(patients),
             reason=reason,
             address=address() or None,
             request_id=request_id(),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
+from datetime import UTC, datetime
 from typing import Annotated, Generic, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 T = TypeVar("T")
 
@@ -73,3 +74,8 @@ change the direction of the text are refused."""
 
 Wording = Annotated[str, BeforeValidator(_composed), BeforeValidator(_visible), _Trimmed]
 """One line as it was worded (NFC): titles, and addresses, whose parts compatibility forms would confuse."""
+
+Moment = Annotated[
+    AwareDatetime, Field(ge=datetime(1900, 1, 1, tzinfo=UTC), lt=datetime(3000, 1, 1, tzinfo=UTC))
+]
+"""A time with its offset, of the years 1900 to 2999: far enough from the ends of the calendar to reckon with."""

@@ -106,6 +106,15 @@ async def test_au5_who_saw_a_patient_is_answered_with_times_and_emergencies(offi
     assert await items(office.somebody(), "/audit/readers", patient="LAB|1", to=past.isoformat()) == []
 
 
+async def test_au5_administrators_who_were_shown_a_patient_saw_the_patient(office: Office) -> None:
+    await office.trail.write(1, actor="user:a", event=AuditEvent.ACCOUNT_VIEWED, patient="LAB|1")
+    await office.trail.write(1, actor="user:b", event=AuditEvent.ACCOUNTS_LISTED, patients=("LAB|2", "LAB|1"))
+    await office.trail.write(1, actor="user:c", event=AuditEvent.TREATMENTS_LISTED, patients=("LAB|1",))
+    await office.trail.write(1, actor="user:d", event=AuditEvent.ACCOUNTS_LISTED, patients=("LAB|2",))
+    found = await items(office.somebody(), "/audit/readers", patient="LAB|1")
+    assert [one["actor"] for one in found] == ["user:c", "user:b", "user:a"]
+
+
 async def test_a_patient_sees_the_accesses_to_the_own_record_and_nothing_of_others(office: Office) -> None:
     mine, theirs = new_id(), new_id()
     await office.trail.write(1, patient="LAB|1", document_id=mine, version=1)
@@ -226,6 +235,25 @@ async def test_others_may_not_read_the_trail(office: Office, role: str) -> None:
 )  # fmt: skip
 async def test_a_wrong_condition_is_refused(office: Office, query: dict[str, str]) -> None:
     assert (await office.somebody().get("/audit", params=query)).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"from": "0001-01-01T00:00:00+01:00"}, {"from": "9999-12-31T23:59:59Z"},
+        {"to": "9999-12-31T23:59:59-01:00"}, {"to": "0001-01-05T00:00:00Z"},
+    ],
+)  # fmt: skip
+async def test_times_at_the_ends_of_the_calendar_are_refused(office: Office, query: dict[str, str]) -> None:
+    officer, patient = office.somebody(), office.somebody("patient", "self:LAB|1")
+    asked = [(officer, path) for path in PATHS if path != "/audit/heads"] + [(patient, "/audit/own")]
+    for client, path in asked:
+        answer = await client.get(
+            path.partition("?")[0], params={"patient": "LAB|1", **query} if "?" in path else query
+        )
+        assert (answer.status_code, answer.json()["code"]) == (422, "request.invalid"), path
+    for day in ("0001-01-01", "9999-12-31"):
+        assert (await officer.get("/audit/heads", params={"from": day})).status_code == 200
 
 
 async def test_what_no_key_opens_is_shown_as_unreadable(office: Office) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,9 @@ import httpx
 
 from config.secrets import SecretStore
 from config.settings import Settings
+from stores.audit import opened
+from stores.keyring import SecretKeys
+from stores.ports import Sealed
 from stores.postgres import Postgres
 from tests.contract.auth.people import Person, provision
 
@@ -59,6 +63,14 @@ class Staff:
             for row in rows
             if row["event"] == event and (person is None or row["on_behalf_of"] == f"user:{person}")
         ]
+
+    def names(self, record: dict[str, Any]) -> dict[str, str]:
+        """What such a record has sealed."""
+        sealed = {
+            name: b64decode(value) if name != "key_name" else value
+            for name, value in record["sealed"].items()
+        }
+        return opened(SecretKeys.of(self.settings, self.secrets), UUID(record["id"]), Sealed(**sealed))[1]
 
     async def events(self, kind: str, about: Person) -> list[dict[str, Any]]:
         """Data of published events."""

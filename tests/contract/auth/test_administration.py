@@ -338,12 +338,40 @@ async def test_treatment_relations_begin_are_listed_and_end(staff: Staff) -> Non
         assert [record["patient"] for record in done] == [body["patient"]]
 
 
+async def test_au5_what_administrators_are_shown_of_patients_is_recorded(staff: Staff) -> None:
+    admin, doctor = await staff.person("admin"), await staff.person("doctor", "icu")
+    ward = f"ward-{admin.name}"
+    patients = [await staff.person("patient", ward) for _ in range(3)]
+    for person in patients:
+        await staff.act(admin, "PUT", person, "own-record", {"patient": f"LAB|{person.name}"})
+        body = {
+            "account_id": str(staff.ids[doctor.name]), "patient": f"LAB|{person.name}", "ends_at": _ahead()
+        }  # fmt: skip
+        await staff.client.post("/api/v1/admin/treatments", json=body, headers=admin.bearer)
+    shown = {f"LAB|{person.name}" for person in patients[1:]}
+    for path, event, asked in (
+        ("accounts", "account.list", {"status": "active", "role": "patient", "department": ward, "q": "u"}),
+        ("treatments", "treatment.list", {"account_id": str(staff.ids[doctor.name]), "current": "true"}),
+    ):
+        url = f"/api/v1/admin/{path}"
+        listed = await staff.client.get(url, params={**asked, "limit": "2"}, headers=admin.bearer)
+        assert len(listed.json()["items"]) == 2
+        (*_, record) = await staff.records(event)
+        assert set(record["patients"]) == shown, event
+        assert {name: value.lower() for name, value in staff.names(record).items()} == asked
+    assert (await staff.act(admin, "GET", patients[0])).status_code == 200
+    (*_, record) = await staff.records("account.view", patients[0])
+    assert record["patients"] == [f"LAB|{patients[0].name}"]
+
+
 @pytest.mark.parametrize(
     ("role", "ends_at", "status"),
     [
         ("doctor", -1, 422),
         ("doctor", 400, 422),
         ("doctor", "2099-01-01T00:00:00", 422),
+        ("doctor", "0001-01-01T00:00:00+01:00", 422),
+        ("doctor", "9999-12-31T23:59:59-01:00", 422),
         ("patient", 1, 409),
         ("doctor", 1, 403),
     ],

@@ -122,6 +122,7 @@ async def test_filters_hold_in_both_legs(world: SearchWorld) -> None:
         ({"patient": "H|1"}, {affirmed}),
         ({"date": {"from": "2021-03-04", "to": "2021-03-04"}}, {affirmed}),
         ({"date": {"from": "2021-03-05"}}, {denied}),
+        ({"date": {"from": "0001-01-01", "to": "9999-12-31"}}, {affirmed, denied}),
         ({"section": ["impression"]}, {affirmed}),
     ]
     for filters, found in expected:
