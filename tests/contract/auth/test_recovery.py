@@ -48,6 +48,13 @@ async def mailbox(
     await box.close()
 
 
+@pytest.fixture(autouse=True)
+async def own_mails(mailbox: Mailbox) -> None:
+    """What other tests left to be sent is thousands of mails, and nobody's here."""
+    async with mailbox.db.connection() as connection:
+        await connection.execute("DELETE FROM mail")
+
+
 async def verify(http: httpx.AsyncClient, token: str) -> httpx.Response:
     return await http.post("/api/v1/auth/verify-email", json={"token": token})
 
