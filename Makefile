@@ -63,7 +63,7 @@ bench-assertion: $(VENV)/.installed-dev ## Assertion beside negspacy and medspaC
 bench-linking: $(VENV)/.installed-dev ## Link synonyms that were held out of the terminologies; speed and memory (four minutes)
 	$(BIN)/python -m benchmarks.models_linking
 
-bench-models: $(VENV)/.installed-dev ## All models on what they were not trained on, beside what one would use instead
+bench-models: $(VENV)/.installed-dev ## All models on what they were not trained on, beside what one would use instead (18 minutes)
 	$(BIN)/python -m benchmarks.models --data $(DATA)
 
 train-embedder: $(VENV)/.installed ## Train the adapter of the shipped encoder (half an hour; goes on where it was stopped)
