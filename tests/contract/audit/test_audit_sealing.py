@@ -14,6 +14,7 @@ from actors.audit_sealer import AuditSealer
 from cluster.databases import OWNER
 from config.secrets import SecretMissing
 from deployments.gateway.metrics import StoreGauges
+from domain.ids import new_id
 from stores.audit_heads import Head, Signed
 from stores.audit_sealing import AuditSealing, unsealed
 from stores.ports import Purpose
@@ -50,8 +51,9 @@ async def test_a_record_waits_for_older_transactions_that_are_still_running(trai
     await slow.execute(
         """
         INSERT INTO audit_record (id, at, action, event, outcome, actor, role, document_ids, request_id)
-        VALUES (gen_random_uuid(), now(), 'R', 'document.view', 'success', 'user:2', '', '{}', 'slow')
-        """
+        VALUES ($1, now(), 'R', 'document.view', 'success', 'user:2', '', '{}', 'slow')
+        """,
+        new_id(),
     )
     await trail.write(2)
     assert await trail.seal() == 0
