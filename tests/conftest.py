@@ -13,6 +13,8 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from config.logs import configure_logging
+from config.settings import LogSettings
 from tests.elasticsearch import Missing, running_elasticsearch
 
 PLATFORMS = ("cluster", "e2e")
@@ -27,14 +29,24 @@ START_AND_TEST_SECONDS = 900
 """The first test of a platform waits for its start."""
 
 
+def pytest_configure() -> None:
+    """Log as the platform does: an exception as structlog comes, drawn with its variables, takes seconds."""
+    configure_logging(LogSettings(), component="tests", stream=sys.stderr)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one platform follow each other, in whatever order: one runs at a time."""
+    """Tests of one platform follow each other, in whatever order: one runs at a time.
+
+    Who needs the compiled vocabulary comes first: others work while it is compiled.
+    """
 
     def place(item: pytest.Item) -> tuple[str, int]:
         folder = item.path.parent.name
+        if folder not in PLATFORMS:
+            return "", "vocabulary_cache" not in item.fixturenames  # type: ignore[attr-defined]
         asked = [number for number, name in enumerate(SHARED, 1) if name in item.fixturenames]  # type: ignore[attr-defined]
-        return (folder, min(asked, default=0)) if folder in PLATFORMS else ("", 0)
+        return folder, min(asked, default=0)
 
     items.sort(key=place)
     for item in items:

@@ -8,7 +8,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from typing import Any, TypeVar
 
 import httpx
 import psutil
+import yaml
 
 from cluster.platform import ownership, state
 from cluster.platform.layout import Layout
@@ -27,6 +27,7 @@ from cluster.platform.state import PlatformState
 from config.loading import load_settings
 from config.secrets import SecretStore
 from config.settings import Settings
+from tests.servers import server_folder
 
 T = TypeVar("T")
 
@@ -135,7 +136,7 @@ def running_platform(
     `settings` are environment variables without prefix: `PROCESSING__LEASE_SECONDS="3"`. With `models`, a folder
     where a vocabulary was compiled, the platform need not do that.
     """
-    folder = Path(tempfile.mkdtemp(prefix="ms-"))
+    folder = server_folder("ms-")
     if models:
         (folder / "data").mkdir(mode=0o700)
         (folder / "data" / "models").symlink_to(models)
@@ -149,6 +150,22 @@ def running_platform(
         ownership.kill(left)
         shutil.rmtree(folder)
     assert not left, [process.cmdline() for process in left]
+
+
+def lean(folder: Path, *applications: str) -> Path:
+    """`serve_config.yaml` with one replica of each deployment, and of these applications only where some are named."""
+    config = yaml.safe_load(CONFIG.read_text())
+    config["applications"] = [
+        application
+        for application in config["applications"]
+        if not applications or application["name"] in applications
+    ]
+    for application in config["applications"]:
+        for deployment in application["deployments"]:
+            deployment["num_replicas"] = 1
+    path = folder / "serve_config.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
 
 
 def start_platform(data_dir: Path, serve_config: Path = CONFIG, **settings: str) -> Platform:

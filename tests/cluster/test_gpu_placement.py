@@ -17,7 +17,7 @@ from cluster.databases import OWNER
 from cluster.platform.log_files import log_files
 from stores.postgres import connect, database
 from tests.cluster.barriers import until
-from tests.platform import START_SECONDS, Platform, running_platform
+from tests.platform import START_SECONDS, Platform, lean, running_platform
 
 POOLS = {
     "text": {"stages": ["extract", "annotate"], "min_workers": 1, "max_workers": 1},
@@ -27,13 +27,14 @@ TOLD = re.compile(r"^.*models_loaded.*$", re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
-def gpu_platform(vocabulary_cache: Path) -> Iterator[Platform]:
+def gpu_platform(vocabulary_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     settings = {
         "RAY__NUM_GPUS": "1",
         "PROCESSING__POOLS": json.dumps(POOLS),
         "MODELS__RECOGNIZER": "dictionary",
     }
-    with running_platform(models=vocabulary_cache, **settings) as platform:
+    only = lean(tmp_path_factory.mktemp("serve"), "processing")
+    with running_platform(only, models=vocabulary_cache, **settings) as platform:
         yield platform
 
 

@@ -6,10 +6,8 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -20,6 +18,7 @@ from config.secrets import SecretStore
 from config.settings import SERVICES, Settings
 from stores.postgres import Postgres
 from tests.platform import free_ports
+from tests.servers import server_folder
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ def start(elsewhere: Settings, port: int) -> subprocess.Popen[bytes]:
 @pytest.fixture
 async def server() -> Iterator[OwnServer]:
     """A server on a TCP port; the platform's own data folder is another and empty."""
-    folder = Path(tempfile.mkdtemp(prefix="ms-own-"))
+    folder = server_folder("ms-own-")
     elsewhere = Settings(data_dir=folder / "server")
     admin = SecretStore(folder / "admin")
     elsewhere.data_dir.mkdir()
