@@ -6,8 +6,6 @@ Exit codes as everywhere; `verify` ends with 1 when the trail is not as it was s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,12 +13,10 @@ from typing import Annotated, Any
 import typer
 
 from cluster.cli import audit_reading, client, people
-from cluster.cli.platform import insist_on_user, readable_errors
-from config.loading import load_settings
-from config.secrets import SecretMissing, SecretStore
+from cluster.cli.platform import on_server
+from config.secrets import SecretStore
 from config.settings import Settings
 from domain.audit import AuditEvent
-from domain.errors import MedsearchError
 from stores.audit import PostgresAudit
 from stores.audit_chain import AuditChain, Break, Verification
 from stores.audit_heads import Head, parse_heads
@@ -57,8 +53,7 @@ def verify(
     as_json: client.AsJson = False,
 ) -> None:
     """Check the whole trail against its chain, the signatures, and heads kept elsewhere: the first broken record."""
-    with _readable():
-        settings, secrets = _opened()
+    with on_server("postgres-audit-reader") as (settings, secrets):
         kept = [head for file in heads or () for head in parse_heads(file.read_text(errors="replace"))]
         found = asyncio.run(_verified(settings, secrets, kept, as_json=as_json, unrecorded=unrecorded))
     if found.broken is not None:
@@ -70,8 +65,7 @@ def prune(
     as_json: client.AsJson = False,
 ) -> None:
     """Remove days of the trail that are older than `audit.retention_days`. Needs the owner's password."""
-    with _readable():
-        settings, secrets = _opened()
+    with on_server("postgres-owner") as (settings, secrets):
         audit = PostgresAudit.of(settings, secrets)
         retention = AuditRetention(settings, secrets, audit)
         if not yes:
@@ -139,19 +133,3 @@ def _plain(found: Verification) -> dict[str, Any]:
         return value if value is None or isinstance(value, int) else str(value)
 
     return dict(plain(asdict(found)))
-
-
-def _opened() -> tuple[Settings, SecretStore]:
-    settings = load_settings().settings
-    insist_on_user(settings)
-    return settings, SecretStore(settings.secrets_path)
-
-
-@contextmanager
-def _readable() -> Iterator[None]:
-    """A password that is not there is an expected error: another user, or another machine."""
-    with readable_errors():
-        try:
-            yield
-        except SecretMissing as error:
-            raise MedsearchError(f"{error}. Run this as the platform's user, on its server.") from error

@@ -12,9 +12,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from cluster.cli.platform import AsJson, readable_errors
+from cluster.cli.platform import AsJson, on_server
 from cluster.generations import POLL_SECONDS, Described, IndexOperator, by_operator, index_operator
-from config.loading import load_settings
 from config.secrets import SecretStore
 from config.settings import Settings
 from domain.audit import AuditEvent
@@ -44,9 +43,8 @@ def index() -> None:
 @app.command()
 def rebuild() -> None:
     """Have every document indexed again from what its processing has stored. For an index that was lost."""
-    with readable_errors():
-        settings = load_settings().settings
-        queued = asyncio.run(queue_all(settings, SecretStore(settings.secrets_path)))
+    with on_server("postgres-processing") as (settings, secrets):
+        queued = asyncio.run(queue_all(settings, secrets))
     typer.echo(f"{queued} documents are queued for the index. They can be found again one after the other.")
 
 
@@ -142,13 +140,12 @@ async def queue_all(settings: Settings, secrets: SecretStore) -> int:
 
 
 def _operate(act: Callable[[IndexOperator], Awaitable[T]]) -> T:
-    async def acting() -> T:
-        settings = load_settings().settings
-        async with index_operator(settings, SecretStore(settings.secrets_path)) as operator:
+    async def acting(settings: Settings, secrets: SecretStore) -> T:
+        async with index_operator(settings, secrets) as operator:
             return await act(operator)
 
-    with readable_errors():
-        return asyncio.run(acting())
+    with on_server("postgres-processing") as (settings, secrets):
+        return asyncio.run(acting(settings, secrets))
 
 
 async def _followed(operator: IndexOperator, generation: Generation) -> Standing:

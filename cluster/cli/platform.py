@@ -26,7 +26,7 @@ from cluster.platform.layout import Layout
 from cluster.platform.needed_secrets import make_secrets
 from cluster.platform.serve_api import CONFIG, ServeApi, ServeFailed, ServeStatus
 from config.loading import WrongSettings, load_settings
-from config.secrets import SecretStore
+from config.secrets import SecretMissing, SecretStore
 from config.settings import Settings
 from domain.errors import MedsearchError
 
@@ -178,6 +178,24 @@ def _name(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
+
+
+@contextmanager
+def on_server(needed: str) -> Iterator[tuple[Settings, SecretStore]]:
+    """Settings and secrets for a command that goes to the platform's own stores, of which it needs one for certain.
+
+    For another user, or where there is no platform, the message says where it has to be run. That is found out first:
+    where keys are made when they are missing, a command in the wrong place would leave some that nobody else has.
+    """
+    with readable_errors():
+        settings = load_settings().settings
+        insist_on_user(settings)
+        try:
+            secrets = SecretStore(settings.secrets_path)
+            secrets.resolve(needed)
+            yield settings, secrets
+        except SecretMissing as error:
+            raise MedsearchError(f"{error}. Run this as the platform's user, on its server.") from error
 
 
 @contextmanager

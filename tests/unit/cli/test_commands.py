@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 
@@ -135,6 +136,33 @@ def test_an_account_is_made_on_the_server_only(tmp_path: Path, monkeypatch: pyte
     )
     done = CliRunner().invoke(app, ["admin", "create", *wanted], input="a password that may be used\n")
     assert (done.exit_code, "Run this as the platform's user, on its server." in done.output) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "index rebuild",
+        "index status",
+        "index build",
+        "index stop",
+        "index promote",
+        "index drop x",
+        "audit verify",
+        "audit prune --yes",
+    ],
+)
+def test_what_works_on_the_stores_says_where_it_has_to_be_run(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDSEARCH_DATA_DIR", str(tmp_path))
+    done = CliRunner().invoke(app, command.split())
+    assert (done.exit_code, type(done.exception)) == (1, SystemExit)
+    assert list(tmp_path.iterdir()) == []
+    assert re.search(
+        r"^secret '\S+' is missing: .*Run this as the platform's user, on its server\.$",
+        done.output,
+        re.MULTILINE,
+    )
 
 
 @pytest.mark.parametrize("wrong", ["abc#", "../users/me?x=", "a\nb", "7"])
