@@ -152,17 +152,10 @@ def running_platform(
     assert not left, [process.cmdline() for process in left]
 
 
-def lean(folder: Path, *applications: str) -> Path:
-    """`serve_config.yaml` with one replica of each deployment, and of these applications only where some are named."""
+def only(folder: Path, application: str) -> Path:
+    """`serve_config.yaml` with one of its applications."""
     config = yaml.safe_load(CONFIG.read_text())
-    config["applications"] = [
-        application
-        for application in config["applications"]
-        if not applications or application["name"] in applications
-    ]
-    for application in config["applications"]:
-        for deployment in application["deployments"]:
-            deployment["num_replicas"] = 1
+    config["applications"] = [one for one in config["applications"] if one["name"] == application]
     path = folder / "serve_config.yaml"
     path.write_text(yaml.safe_dump(config))
     return path

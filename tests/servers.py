@@ -15,12 +15,12 @@ from pathlib import Path
 from types import MappingProxyType
 
 from cluster import databases
+from cluster.platform.ray_node import SHARED_MEMORY
 from cluster.platform.schemas import make_databases
 from cluster.servers import postgres, redis
 from config.secrets import SecretStore
 from config.settings import SERVICES, Service, Settings
 
-IN_MEMORY = Path("/dev/shm")
 ROOM_BYTES = 4 * 2**30
 """What must be free in memory before server folders are put there."""
 
@@ -41,8 +41,8 @@ def server_folder(prefix: str) -> Path:
     A Postgres makes thousands of files. On a busy machine with a slow disk, making and removing them takes longer
     than the test between.
     """
-    roomy = IN_MEMORY.is_dir() and shutil.disk_usage(IN_MEMORY).free > ROOM_BYTES
-    return Path(tempfile.mkdtemp(prefix=prefix, dir=IN_MEMORY if roomy else None))
+    roomy = SHARED_MEMORY.is_dir() and shutil.disk_usage(SHARED_MEMORY).free > ROOM_BYTES
+    return Path(tempfile.mkdtemp(prefix=prefix, dir=SHARED_MEMORY if roomy else None))
 
 
 @contextmanager

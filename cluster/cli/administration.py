@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Annotated, Any, cast, get_args
 
 import typer
 
 from cluster.cli import client, credentials, people
+from cluster.cli.platform import on_server
 from config.account_settings import Role
-from config.secrets import SecretMissing, SecretStore
-from domain.errors import Conflict, MedsearchError
+from config.secrets import SecretStore
+from config.settings import Settings
+from domain.errors import Conflict
 from domain.ids import new_id
 
 PERSON_ROLES = tuple(role for role in get_args(Role) if role != "service")
@@ -55,11 +58,10 @@ def create(
     """Make an account on this server's own databases: the first administrator. The platform must run."""
     from deployments.auth.provisioning import Provisioning
 
-    settings = client.settings()
     password = credentials.new_password(password_stdin)
 
-    async def work() -> None:
-        provisioning = Provisioning.of(settings, SecretStore(settings.secrets_path))
+    async def work(settings: Settings, secrets: SecretStore) -> None:
+        provisioning = Provisioning.of(settings, secrets)
         try:
             if await provisioning.find_account(username):
                 raise Conflict(f"There is already an account '{username}'.", code="account.taken")
@@ -73,15 +75,14 @@ def create(
                 departments=department or (),
                 by="operator",
             )
-        except SecretMissing as error:
-            raise MedsearchError(f"{error}. Run this as the platform's user, on its server.") from error
         except ValueError as error:
             raise Conflict(str(error), code="account.taken") from error
         finally:
             await provisioning.close()
         typer.echo(f"Made {role} '{username}' ({made}).")
 
-    client.run(work())
+    with on_server("auth") as (settings, secrets):
+        asyncio.run(work(settings, secrets))
 
 
 @admin.command("list")

@@ -14,6 +14,7 @@ import typer
 
 from cluster.cli import audit_reading, client, people
 from cluster.cli.platform import on_server
+from cluster.databases import OWNER
 from config.secrets import SecretStore
 from config.settings import Settings
 from domain.audit import AuditEvent
@@ -53,7 +54,7 @@ def verify(
     as_json: client.AsJson = False,
 ) -> None:
     """Check the whole trail against its chain, the signatures, and heads kept elsewhere: the first broken record."""
-    with on_server("postgres-audit-reader") as (settings, secrets):
+    with on_server("audit", "audit-reader") as (settings, secrets):
         kept = [head for file in heads or () for head in parse_heads(file.read_text(errors="replace"))]
         found = asyncio.run(_verified(settings, secrets, kept, as_json=as_json, unrecorded=unrecorded))
     if found.broken is not None:
@@ -65,7 +66,7 @@ def prune(
     as_json: client.AsJson = False,
 ) -> None:
     """Remove days of the trail that are older than `audit.retention_days`. Needs the owner's password."""
-    with on_server("postgres-owner") as (settings, secrets):
+    with on_server("audit", OWNER) as (settings, secrets):
         audit = PostgresAudit.of(settings, secrets)
         retention = AuditRetention(settings, secrets, audit)
         if not yes:

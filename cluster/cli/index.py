@@ -43,7 +43,7 @@ def index() -> None:
 @app.command()
 def rebuild() -> None:
     """Have every document indexed again from what its processing has stored. For an index that was lost."""
-    with on_server("postgres-processing") as (settings, secrets):
+    with on_server("processing") as (settings, secrets):
         queued = asyncio.run(queue_all(settings, secrets))
     typer.echo(f"{queued} documents are queued for the index. They can be found again one after the other.")
 
@@ -144,7 +144,7 @@ def _operate(act: Callable[[IndexOperator], Awaitable[T]]) -> T:
         async with index_operator(settings, secrets) as operator:
             return await act(operator)
 
-    with on_server("postgres-processing") as (settings, secrets):
+    with on_server("processing") as (settings, secrets):
         return asyncio.run(acting(settings, secrets))
 
 

@@ -27,8 +27,9 @@ from cluster.platform.needed_secrets import make_secrets
 from cluster.platform.serve_api import CONFIG, ServeApi, ServeFailed, ServeStatus
 from config.loading import WrongSettings, load_settings
 from config.secrets import SecretMissing, SecretStore
-from config.settings import Settings
+from config.settings import Service, Settings
 from domain.errors import MedsearchError
+from stores.postgres import database
 
 WRONG_SETTINGS = 2
 NOT_RUNNING = 3
@@ -181,18 +182,18 @@ def _name(uid: int) -> str:
 
 
 @contextmanager
-def on_server(needed: str) -> Iterator[tuple[Settings, SecretStore]]:
-    """Settings and secrets for a command that goes to the platform's own stores, of which it needs one for certain.
+def on_server(service: Service, role: str | None = None) -> Iterator[tuple[Settings, SecretStore]]:
+    """Settings and secrets for a command that goes to a service's own database, as its own or another role.
 
     For another user, or where there is no platform, the message says where it has to be run. That is found out first:
     where keys are made when they are missing, a command in the wrong place would leave some that nobody else has.
     """
     with readable_errors():
-        settings = load_settings().settings
+        settings = client.settings()
         insist_on_user(settings)
         try:
             secrets = SecretStore(settings.secrets_path)
-            secrets.resolve(needed)
+            secrets.resolve(database(settings, service, role).secret)
             yield settings, secrets
         except SecretMissing as error:
             raise MedsearchError(f"{error}. Run this as the platform's user, on its server.") from error

@@ -17,7 +17,7 @@ from cluster.databases import OWNER
 from cluster.platform.log_files import log_files
 from stores.postgres import connect, database
 from tests.cluster.barriers import until
-from tests.platform import START_SECONDS, Platform, lean, running_platform
+from tests.platform import START_SECONDS, Platform, only, running_platform
 
 POOLS = {
     "text": {"stages": ["extract", "annotate"], "min_workers": 1, "max_workers": 1},
@@ -33,8 +33,8 @@ def gpu_platform(vocabulary_cache: Path, tmp_path_factory: pytest.TempPathFactor
         "PROCESSING__POOLS": json.dumps(POOLS),
         "MODELS__RECOGNIZER": "dictionary",
     }
-    only = lean(tmp_path_factory.mktemp("serve"), "processing")
-    with running_platform(only, models=vocabulary_cache, **settings) as platform:
+    config = only(tmp_path_factory.mktemp("serve"), "processing")
+    with running_platform(config, models=vocabulary_cache, **settings) as platform:
         yield platform
 
 

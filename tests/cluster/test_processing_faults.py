@@ -27,7 +27,7 @@ from deployments.auth.provisioning import Provisioning
 from domain.ids import new_id
 from stores.postgres import connect, database
 from tests.cluster.barriers import barrier, until
-from tests.platform import Platform, lean, running_platform
+from tests.platform import Platform, running_platform
 
 PASSWORD = "copper-lantern-meadow-64"
 TEXT = "Clinic note\n\nThe patient has no evidence of pneumonia. Known asthma, treated with salbutamol. "
@@ -35,15 +35,14 @@ STAGES = ("extract", "annotate", "embed")
 
 
 @pytest.fixture(scope="module")
-def spine(vocabulary_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def spine(vocabulary_cache: Path) -> Iterator[Platform]:
     """The whole platform, with leases of seconds, and workers that have little to load."""
     settings = {
         "PROCESSING__LEASE_SECONDS": "6",
         "PROCESSING__HEARTBEAT_SECONDS": "1",
         "MODELS__RECOGNIZER": "dictionary",
     }
-    config = lean(tmp_path_factory.mktemp("serve"))
-    with running_platform(config, models=vocabulary_cache, **settings) as platform:
+    with running_platform(models=vocabulary_cache, **settings) as platform:
         yield platform
 
 

@@ -11,24 +11,21 @@ from typing import Any
 import pytest
 
 from tests.e2e.tour import README, Step, normalised, run, steps
-from tests.platform import Platform, lean, running_platform
+from tests.platform import Platform, running_platform
 
 Found = list[tuple[str, int, set[str], Any]]
 """Of each search: command, total, titles, facets."""
 
 
 @pytest.fixture(scope="session")
-def found_by_elasticsearch(
-    elasticsearch_url: str, vocabulary_cache: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Found:
+def found_by_elasticsearch(elasticsearch_url: str, vocabulary_cache: Path) -> Found:
     """What the tour's searches find on a platform of its own, which is gone before another starts."""
     backend = {
         "SEARCH__BACKEND": "elasticsearch",
         "SEARCH__ELASTICSEARCH_URLS": json.dumps([elasticsearch_url]),
         "SEARCH__INDEX_PREFIX": "tour",
     }
-    config = lean(tmp_path_factory.mktemp("serve"))
-    with running_platform(config, models=vocabulary_cache, AUTH__DEMO_ACCOUNTS="true", **backend) as platform:
+    with running_platform(models=vocabulary_cache, AUTH__DEMO_ACCOUNTS="true", **backend) as platform:
         return found(platform)
 
 

@@ -136,6 +136,7 @@ def test_an_account_is_made_on_the_server_only(tmp_path: Path, monkeypatch: pyte
     )
     done = CliRunner().invoke(app, ["admin", "create", *wanted], input="a password that may be used\n")
     assert (done.exit_code, "Run this as the platform's user, on its server." in done.output) == (1, True)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
