@@ -33,7 +33,7 @@ down: ## Stop the platform that runs on this checkout's data folder
 	@$(BIN)/medsearch down
 
 test: $(VENV)/.installed-dev ## Install what is missing, run the whole test suite, print branch coverage
-	$(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --cov --cov-report=term
+	$(BIN)/python -m pytest -p tests.coverage --numprocesses=$(TEST_PROCESSES)
 
 test-unit: $(VENV)/.installed-dev ## Only the tests without servers: seconds
 	$(BIN)/python -m pytest tests/unit
@@ -97,7 +97,7 @@ lock: $(BIN)/uv ## Compile the lock files anew: hashes, no addresses
 	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header requirements-dev.in -o requirements-dev.lock
 
 clean: ## Remove the virtual environment and caches (never the data folder)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage htmlcov
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(BIN)/uv: requirements-uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "medsearch needs Python 3.11 or newer: make PYTHON=python3.11 ...")'

@@ -84,9 +84,9 @@ class TransformerEmbedder:
 
     def _read(self, encoder: Encoder) -> Any:
         from models.adaptation import adapt
-        from models.pretrained import read_pretrained
+        from models.pretrained import read_encoder
 
-        model = read_pretrained("AutoModel", encoder.folder, self.runtime.dtype)
+        model = read_encoder(encoder.folder, self.runtime.dtype)
         if encoder.adapter:
             adapt(model, encoder.adapter.file)
         return model.to(self.runtime.device)

@@ -7,10 +7,16 @@ from typing import Any
 
 import torch
 
+from models.bert import read_bert
 from models.folders import ModelUnavailable
 
 _UNUSED = "pooler."
 """Of an encoder's last layer for a sentence, which nothing here uses and many folders do not have."""
+
+
+def read_encoder(folder: Path, dtype: torch.dtype, **changes: Any) -> Any:
+    """The encoder in a folder, as `read_pretrained` gives it; a plain BERT is read without `transformers`."""
+    return read_bert(folder, dtype, changes) or read_pretrained("AutoModel", folder, dtype, **changes)
 
 
 def read_pretrained(kind: str, folder: Path, dtype: torch.dtype, **changes: Any) -> Any:

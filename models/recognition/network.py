@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.pretrained import read_pretrained
+from models.pretrained import read_encoder
 from models.recognition.crf import LinearChain
 from models.recognition.features import WIDTH
 from models.recognition.tags import TAGS
@@ -43,7 +43,7 @@ class Batch:
 
 
 class RecogniserNetwork(nn.Module):
-    """`encoder` is a BERT-like model of transformers; its embeddings stay as they are."""
+    """`encoder` is a BERT, ours or that of transformers; its embeddings stay as they are."""
 
     def __init__(self, encoder: Any, *, dropout: float = 0.2) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ class RecogniserNetwork(nn.Module):
 
 def load_encoder(folder: Path) -> Any:
     """The encoder of a folder, in single precision. Raises `ModelUnavailable`."""
-    return read_pretrained("AutoModel", folder, torch.float32, attention_probs_dropout_prob=0.0)
+    return read_encoder(folder, torch.float32, attention_probs_dropout_prob=0.0)
 
 
 def _pick(states: Tensor, places: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from domain.text import MentionType
-from models.analysis import analyse
+from models.analysis import pieces
 from models.spelling import lookup_form
 from models.terminology.names import usable
 from models.terminology.sources import Entry, Name, system_rank
@@ -38,6 +38,9 @@ class Surface:
     @property
     def type(self) -> MentionType:
         """ICD-10-CM decides between problem and sign where it knows the name, else MeSH, else HPO."""
+        kinds = set(self.types.values())
+        if len(kinds) == 1:
+            return kinds.pop()
         first = min(
             self.types, key=lambda code: (_DECIDING.index(code.partition(":")[0]), self.codes.get(code, 0))
         )
@@ -45,16 +48,19 @@ class Surface:
 
     def ranked(self) -> list[str]:
         """One code of each system, systems in their order."""
-        best: dict[int, str] = {}
-        for code in sorted(self.codes, key=lambda code: (self.codes[code], _specific(code), code)):
-            best.setdefault(system_rank(code), code)
+        codes = list(self.codes)
+        if len(codes) > 1:  # most names have one
+            best: dict[int, str] = {}
+            for code in sorted(codes, key=lambda code: (self.codes[code], _specific(code), code)):
+                best.setdefault(system_rank(code), code)
+            codes = [best[system] for system in sorted(best)]
         if self.type is not MentionType.DRUG:
-            best.pop(system_rank("DRUGBANK:"), None)
-        return [best[system] for system in sorted(best)]
+            codes = [code for code in codes if not code.startswith("DRUGBANK:")]
+        return codes
 
 
 def key_of(name: str) -> Key:
-    return tuple(_form(term.word) for term in analyse(name))
+    return tuple(_form(word) for word, _, _, _ in pieces(name))
 
 
 _form = lru_cache(maxsize=None)(lookup_form)

@@ -32,7 +32,7 @@ from models.adaptation import LowRank, attach, write
 from models.encoders import locate
 from models.evaluation.retrieval import read_collection
 from models.folders import TOKENIZER, digest, read_tokenizer
-from models.pretrained import read_pretrained
+from models.pretrained import read_encoder
 from models.training.runs import on_signals, origin, saved, say, write_whole
 
 Vectors = npt.NDArray[np.float32]
@@ -311,7 +311,7 @@ def main() -> None:
     torch.manual_seed(plan.seed)
     chosen.out.mkdir(parents=True, exist_ok=True)
     encoder = locate("minilm-l6")
-    model = read_pretrained("AutoModel", encoder.folder, torch.float32)
+    model = read_encoder(encoder.folder, torch.float32)
     learning, kept = pairs(chosen.data)
     data = {name: str(digest(chosen.data / name)) for name in DATA}
     training = Training(chosen.out, plan, model, encoder.folder / TOKENIZER, data)

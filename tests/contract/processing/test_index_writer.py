@@ -16,7 +16,7 @@ from domain.events import EventType
 from domain.jobs import Failure, Lease, Stage
 from domain.lifecycle import Status
 from domain.search import AccessFilter, DeleteDocument, LexicalQuery, PutDocument, UpdateDocument
-from tests.contract.processing.world import GENERATION, artefacts_of
+from tests.contract.processing.world import GENERATION, artefacts_of, expired
 from tests.contract.processing.writing import WORK, ended, outcomes, told, written
 from tests.memory_index import MemoryIndex as SearchableIndex
 
@@ -54,7 +54,7 @@ async def test_f3_a_crash_between_effect_and_acknowledgement_has_one_effect(benc
     assert await outcomes(published, document) == []
     assert await bench.writer("second").write_batch() == 0
     await lapse()
-    await bench.jobs.expire()
+    await expired(bench.jobs)
     await written(bench.writer("second"), 1)
     assert list(bench.index.documents) == [document]
     [[first], [again]] = bench.index.batches
@@ -213,24 +213,23 @@ async def test_an_index_that_cannot_be_written_costs_no_attempt(
     setattr(bench.index, trouble, True)
     for _ in range(rules.max_failures + rules.max_lost_leases + 1):
         with pytest.raises(error):
-            await bench.writer().write_batch()
-        await asyncio.sleep(0.06)
-        await bench.jobs.expire()
+            await written(bench.writer(), 1)
+        await expired(bench.jobs)
     [listed] = await reports.page(statuses=(), document_id=document, after=None, limit=9)
     assert (listed.job.state.status, listed.job.failures, listed.job.lost_leases) == (Status.QUEUED, 0, 0)
     assert "index_unavailable" in [event["reason_code"] for event in await published()]
     setattr(bench.index, trouble, False)
-    await bench.writer().write_batch()
+    await written(bench.writer(), 1)
     assert await outcomes(published, document) == ["indexed"]
 
 
 async def test_one_refused_document_does_not_hold_up_its_batch(bench, published, rules):
     good, bad = await bench.ready(), await bench.ready()
     bench.index.refuses = {bad}
-    for _ in range(rules.max_failures):
-        await bench.writer().write_batch()
-        await asyncio.sleep(max(rules.backoff_seconds) + 0.02)
-        await bench.jobs.expire()
+    await written(bench.writer(), 2)
+    for _ in range(rules.max_failures - 1):
+        await expired(bench.jobs)
+        await written(bench.writer(), 1)
     assert await outcomes(published, good) == ["indexed"]
     assert await outcomes(published, bad) == ["quarantined"]
     last = [event for event in await published() if event["document_id"] == str(bad)][-1]
@@ -297,7 +296,7 @@ async def test_f19_a_writer_frozen_past_its_lease_is_refused(bench, published, l
     slow = asyncio.create_task(bench.writer("slow", freeze).write_batch())
     await frozen.wait()
     await lapse()
-    await bench.jobs.expire()
+    await expired(bench.jobs)
     [lease] = await bench.jobs.claim([Stage.INDEX], "quick")
     thaw.set()
     await slow

@@ -20,6 +20,7 @@ from stores.jobs import JobStore
 from stores.listening import Listener
 from stores.postgres import Postgres
 from stores.workers import WorkerState, WorkerStore
+from tests.contract.processing.world import expired
 from tests.unit.actors.doubles import MemoryBlobs, Runner
 
 WORK = (Stage.EXTRACT, Stage.ANNOTATE, Stage.EMBED)
@@ -166,7 +167,7 @@ async def test_a_worker_that_dies_unnoticed_is_followed_after_its_lease(bench, u
     await barrier.reached.wait()
     await bench.halt("first")
     await lapse()
-    [job] = await bench.jobs.expire()
+    [job] = await expired(bench.jobs)
     assert (job.state.stage, job.lost_leases) == (Stage.ANNOTATE, 1)
     bench.start("second")
     await waiting_for_index(reports, 1)
@@ -179,7 +180,7 @@ async def test_f19_a_thawed_worker_is_refused_and_cleans_up(bench, upload, repor
     await barrier.reached.wait()
     await bench.freeze("frozen")
     await lapse()
-    await bench.jobs.expire()
+    await expired(bench.jobs)
     bench.start("second")
     await waiting_for_index(reports, 1)
     [before] = await reports.page(statuses=(), document_id=document, after=None, limit=9)

@@ -19,7 +19,7 @@ from models.adaptation import adapt, attach, write
 from models.embedding import TransformerEmbedder, load_embedder
 from models.encoders import Adapter, Encoder, ModelUnavailable, locate, verify
 from models.folders import digest
-from models.pretrained import read_pretrained
+from models.pretrained import read_encoder
 from models.training.embedding import (
     KEPT_BACK,
     Pair,
@@ -44,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def model_of(folder: Path) -> Any:
-    return read_pretrained("AutoModel", folder, torch.float32)
+    return read_encoder(folder, torch.float32)
 
 
 def training(folder: Path, run: Path, plan: Plan = PLAN) -> Training:

@@ -168,6 +168,7 @@ def test_work_grows_with_the_text_and_not_faster(annotator: Annotator, unit: str
     def work(characters: int) -> int:
         return calls(lambda: whole_stage(annotator, (unit * characters)[:characters]))
 
+    work(5_000)
     assert work(40_000) < 2.2 * work(20_000)
 
 
@@ -175,6 +176,7 @@ def test_work_grows_with_the_pages_and_not_faster(annotator: Annotator) -> None:
     def work(pages: int) -> int:
         return calls(lambda: whole_stage(annotator, *["PLAN:\nfever\nHISTORY:\ncough"] * pages))
 
+    work(100)
     assert work(1_000) < 2.2 * work(500)
 
 
@@ -184,12 +186,22 @@ def whole_stage(annotator: Annotator, *pages: str) -> None:
 
 
 def calls(work: Callable[[], None]) -> int:
-    """Functions, of Python and of C, that were called; the same number on any machine."""
-    count = 0
+    """Functions, of Python and of C, that were called; the same number on any machine.
 
-    def called(_frame: FrameType, event: str, _argument: object) -> None:
-        nonlocal count
-        count += event in ("call", "c_call")
+    What measures coverage works while code runs for the first time. It does not count, but its probes do: run the
+    same before.
+    """
+    count = 0
+    measuring: FrameType | None = None
+
+    def called(frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal count, measuring
+        if measuring is None and event == "call" and "slipcover" in frame.f_code.co_filename:
+            measuring = frame
+        elif measuring is None:
+            count += event in ("call", "c_call")
+        elif measuring is frame and event == "return":
+            measuring = None
 
     sys.setprofile(called)
     try:

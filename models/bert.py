@@ -1,0 +1,178 @@
+"""BERT (Devlin et al. 2019), the encoder of most clinical models, out of a folder of `transformers` but without it.
+
+Importing `transformers` for a model costs each process 5 s and 220 MiB, more than the shipped encoder itself
+(docs/decisions/0008). Modules and parameters have its names, so that weights and adapters fit both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.folders import WEIGHTS, read_config
+
+
+@dataclass(frozen=True, slots=True)
+class BertConfig:
+    """What of a `config.json` the encoder is computed by."""
+
+    vocab_size: int
+    hidden_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    intermediate_size: int
+    max_position_embeddings: int
+    type_vocab_size: int
+    layer_norm_eps: float
+    hidden_dropout_prob: float
+    attention_probs_dropout_prob: float
+    pad_token_id: int | None
+
+    @classmethod
+    def of(cls, stated: Mapping[str, Any]) -> BertConfig | None:
+        """None for another network, one of BERT's variants, or where something is not said."""
+        names = [field.name for field in fields(cls)]
+        plain = (
+            stated.get("model_type") == "bert"
+            and stated.get("hidden_act") == "gelu"
+            and stated.get("position_embedding_type", "absolute") == "absolute"
+            and not stated.get("is_decoder")
+            and "quantization_config" not in stated
+        )
+        return (
+            cls(**{name: stated[name] for name in names}) if plain and stated.keys() >= set(names) else None
+        )
+
+
+class Encoded(NamedTuple):
+    """What the encoder gives."""
+
+    last_hidden_state: Tensor
+    """(batch, tokens, hidden_size)."""
+
+
+class Bert(nn.Module):
+    """The encoder without a pooler. Training drops out as its configuration says."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embeddings = _Embeddings(config)
+        self.encoder = _Layers(config)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+    ) -> Encoded:
+        """From tokens (batch, tokens), or from their word embeddings (batch, tokens, hidden_size).
+
+        `attention_mask` (batch, tokens) is 0 where there is padding.
+        """
+        words = self.embeddings.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
+        seen = None if attention_mask is None else attention_mask.bool()[:, None, None, :]
+        return Encoded(self.encoder(self.embeddings(words), seen))
+
+
+class _Embeddings(nn.Module):
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        size = config.hidden_size
+        self.word_embeddings = nn.Embedding(config.vocab_size, size, padding_idx=config.pad_token_id)
+        self.position_embeddings = nn.Embedding(config.max_position_embeddings, size)
+        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, size)
+        self.LayerNorm = nn.LayerNorm(size, config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, words: Tensor) -> Tensor:
+        typed = words + self.token_type_embeddings.weight[0]
+        placed = typed + self.position_embeddings.weight[: words.shape[1]]
+        embedded: Tensor = self.dropout(self.LayerNorm(placed))
+        return embedded
+
+
+class _Layers(nn.Module):
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.layer = nn.ModuleList(_Layer(config) for _ in range(config.num_hidden_layers))
+
+    def forward(self, states: Tensor, seen: Tensor | None) -> Tensor:
+        for layer in self.layer:
+            states = layer(states, seen)
+        return states
+
+
+class _Layer(nn.Module):
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        wide = config.intermediate_size
+        self.attention = nn.ModuleDict(
+            {"self": _SelfAttention(config), "output": _Residual(config.hidden_size, config)}
+        )
+        self.intermediate = nn.ModuleDict({"dense": nn.Linear(config.hidden_size, wide)})
+        self.output = _Residual(wide, config)
+
+    def forward(self, states: Tensor, seen: Tensor | None) -> Tensor:
+        attended = self.attention["output"](self.attention["self"](states, seen), states)
+        wide = functional.gelu(self.intermediate["dense"](attended))
+        projected: Tensor = self.output(wide, attended)
+        return projected
+
+
+class _SelfAttention(nn.Module):
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        size = config.hidden_size
+        self.query, self.key, self.value = (nn.Linear(size, size) for _ in range(3))
+        self._heads = config.num_attention_heads
+        self._dropout = config.attention_probs_dropout_prob
+
+    def forward(self, states: Tensor, seen: Tensor | None) -> Tensor:
+        query, key, value = (
+            part(states).unflatten(2, (self._heads, -1)).transpose(1, 2)
+            for part in (self.query, self.key, self.value)
+        )
+        dropout = self._dropout if self.training else 0.0
+        mixed = functional.scaled_dot_product_attention(query, key, value, seen, dropout)
+        return mixed.transpose(1, 2).flatten(2)
+
+
+class _Residual(nn.Module):
+    """A projection that is added to what it came from."""
+
+    def __init__(self, inputs: int, config: BertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(inputs, config.hidden_size)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, inputs: Tensor, states: Tensor) -> Tensor:
+        added: Tensor = self.LayerNorm(self.dropout(self.dense(inputs)) + states)
+        return added
+
+
+def read_bert(folder: Path, dtype: torch.dtype, changes: Mapping[str, Any]) -> Bert | None:
+    """The encoder in a folder, ready to infer, with `changes` to its configuration.
+
+    None when it is no plain BERT, or its weights are not whole or not under the usual names.
+    """
+    config = BertConfig.of({**read_config(folder), **changes})
+    if config is None:
+        return None
+    try:
+        model = Bert(config)
+        stored = {name.removeprefix("bert."): value for name, value in load_file(folder / WEIGHTS).items()}
+        wanted = {name: stored[name].to(dtype, copy=True) for name in model.state_dict()}
+        model.load_state_dict(wanted, assign=True)
+    except (OSError, SafetensorError, KeyError, RuntimeError, TypeError, ValueError):
+        return None
+    return model.eval()
