@@ -13,7 +13,8 @@ import numpy as np
 from domain.access import Sensitivity
 from domain.documents import DocumentState
 from domain.errors import StorageFull, Unavailable
-from domain.jobs import Job, Lease
+from domain.job_life import Job
+from domain.jobs import Lease
 from domain.search import DeleteDocument, Generation, GenerationState, IndexOperation, PutDocument
 from domain.text import Annotation, Passage
 from models.artefacts import dump_annotation, dump_vectors
