@@ -38,7 +38,7 @@ from tests.contract.conformance.letters import (
     phrase,
     words,
 )
-from tests.contract.conformance.search_index import generation
+from tests.contract.conformance.search_steps import generation
 
 pytestmark = pytest.mark.elasticsearch
 

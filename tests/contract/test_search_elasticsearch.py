@@ -19,7 +19,8 @@ from stores.search.elastic import ElasticsearchIndex
 from stores.search.elastic_writing import AT_ONCE, ElasticWriting
 from stores.search.embedded import EmbeddedIndex
 from tests.contract.conformance.letters import ANNA, BERT, direction, everything, letter, words
-from tests.contract.conformance.search_index import SearchIndexConformance, found, generation, put, update
+from tests.contract.conformance.search_index import SearchIndexConformance
+from tests.contract.conformance.search_steps import found, generation, put, update
 
 pytestmark = pytest.mark.elasticsearch
 

@@ -29,14 +29,8 @@ from stores.search.shelf import Shelves, Writers
 from stores.search.vectors import Near, VectorTable
 from tests.contract.conformance.crowd import Crowd
 from tests.contract.conformance.letters import ANNA, BERT, direction, everything, letter, words
-from tests.contract.conformance.search_index import (
-    SearchIndexConformance,
-    found,
-    generation,
-    live,
-    put,
-    update,
-)
+from tests.contract.conformance.search_index import SearchIndexConformance
+from tests.contract.conformance.search_steps import found, generation, live, put, update
 
 
 @pytest.fixture

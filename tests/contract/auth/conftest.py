@@ -13,6 +13,8 @@ from config.secrets import SecretStore
 from config.settings import HttpSettings, Settings
 from deployments.auth.app import build_app
 from deployments.documents.app import build_app as build_documents
+from tests.contract.auth.links import PUBLIC
+from tests.contract.auth.mailbox import Mailbox
 from tests.contract.auth.people import Person, client_of
 from tests.contract.auth.staff import Staff
 
@@ -67,3 +69,34 @@ async def documents(quick: Settings, secrets: SecretStore) -> AsyncIterator[http
     application = build_documents(quick, secrets)
     async with application.router.lifespan_context(application), client_of(application) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def proving(quick: Settings) -> Settings:
+    """Addresses must be proven, and users come by another address than the tests."""
+    auth = quick.auth.model_copy(update={"verify_email": True})
+    http = HttpSettings(public_url=PUBLIC, rate_limit_per_minute=1_000_000)
+    return quick.model_copy(update={"auth": auth, "http": http})
+
+
+@pytest.fixture(scope="module")
+async def strict(proving: Settings, secrets: SecretStore) -> AsyncIterator[httpx.AsyncClient]:
+    application = build_app(proving, secrets)
+    async with application.router.lifespan_context(application), client_of(application) as http:
+        yield http
+
+
+@pytest.fixture(scope="module")
+async def mailbox(
+    proving: Settings, secrets: SecretStore, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Mailbox]:
+    box = Mailbox(proving, secrets, tmp_path_factory.mktemp("mail"))
+    yield box
+    await box.close()
+
+
+@pytest.fixture
+async def own_mails(mailbox: Mailbox) -> None:
+    """What other tests left to be sent is thousands of mails, and nobody's here."""
+    async with mailbox.db.connection() as connection:
+        await connection.execute("DELETE FROM mail")

@@ -14,7 +14,7 @@ from stores.postgres import Postgres
 from tests.contract.documents.conftest import Account, World
 from tests.contract.documents.processed import Processing
 from tests.contract.documents.test_lists import walk
-from tests.contract.documents.test_uploads import PDF
+from tests.contract.documents.uploading import PDF
 
 
 async def delete(account: Account, document_id: str, **query: str) -> int:

@@ -26,7 +26,7 @@ from stores.blobs import DiskBlobs
 from stores.documents import DocumentStore
 from stores.postgres import Postgres, database
 from tests.contract.documents.conftest import World
-from tests.contract.documents.test_uploads import PDF, pieces
+from tests.contract.documents.uploading import PDF, pieces
 
 
 class CuttingProxy:

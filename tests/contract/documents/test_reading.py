@@ -7,7 +7,7 @@ import pytest
 from domain.ids import new_id
 from tests.contract.documents.conftest import World
 from tests.contract.documents.processed import Processing
-from tests.contract.documents.test_uploads import PDF, version
+from tests.contract.documents.uploading import PDF, version
 
 PATHS = ["", "/content", "/pages/1/text", "/entities"]
 EVENTS = {

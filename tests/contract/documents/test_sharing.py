@@ -23,7 +23,7 @@ from stores.relay import Relay
 from stores.visibility import PostgresVisibility, Visible, visibility_subscription
 from tests.contract.documents.conftest import Account, World
 from tests.contract.documents.test_lists import walk
-from tests.contract.documents.test_uploads import PDF
+from tests.contract.documents.uploading import PDF
 
 WHY = "reviewed by the data protection team"
 

@@ -18,7 +18,7 @@ from stores.documents import DocumentStore
 from stores.postgres import Postgres
 from tests.contract.documents.conftest import World
 from tests.contract.documents.processed import Processing
-from tests.contract.documents.test_uploads import PDF, version
+from tests.contract.documents.uploading import PDF, version
 
 
 def age(path: Path, seconds: float) -> None:

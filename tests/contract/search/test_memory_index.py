@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.contract.conformance.search_index import SearchIndexConformance, generation
+from tests.contract.conformance.search_index import SearchIndexConformance
+from tests.contract.conformance.search_steps import generation
 from tests.memory_index import MemoryIndex
 
 

@@ -22,7 +22,7 @@ COMMANDS = typer.main.get_command(app)
 OUTSIDE = {
     "medsearch ingest ./share": "needs a share full of files: tests/e2e/test_bulk_load.py loads one",
     "medsearch evaluate ner": "needs a labelled corpus: tests/unit/models/test_ner_evaluation.py has some",
-    "medsearch evaluate linking": "needs a list of names: tests/unit/models/test_linking.py has some",
+    "medsearch evaluate linking": "needs a list of names: tests/unit/models/test_linking_evaluation.py has some",
     "medsearch evaluate retrieval": "needs a collection: tests/contract/search/test_evaluation.py ranks one",
     "medsearch models benchmark": "takes minutes: tests/unit/cli/test_models_command.py measures a little",
     "curl -X POST": "needs a token that nobody types: tests/contract/documents uploads like this",

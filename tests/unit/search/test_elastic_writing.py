@@ -7,7 +7,7 @@ from typing import Any
 from stores.search.batch import Indexed, settle
 from stores.search.elastic_writing import ElasticWriting
 from tests.contract.conformance.letters import letter
-from tests.contract.conformance.search_index import update
+from tests.contract.conformance.search_steps import update
 
 
 class Counting:

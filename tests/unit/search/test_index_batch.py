@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from domain.search import DeleteDocument, IndexOperation, UpdateDocument
 from stores.search.batch import Batch, Indexed, settle
 from tests.contract.conformance.letters import Letter, letter
-from tests.contract.conformance.search_index import update
+from tests.contract.conformance.search_steps import update
 
 ONE = letter("fever", title="Old title", revision=5, version=2)
 
