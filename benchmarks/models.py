@@ -2,8 +2,9 @@
 
 Mentions beside the dictionary; cues and scopes of BioScope; assertion beside negspacy and medspaCy (in environments
 of their own); linking of held-out synonyms beside the nearest name; test collections by words, by meaning and by
-both, with and without the adapter (mentions by the dictionary: the network would take hours); speed and memory. Parts
-that are not run keep their figures in the output, with the time of each.
+both, with and without the adapter (mentions by the dictionary: the network would take hours); speed and memory, also
+of reading an encoder beside transformers. Parts that are not run keep their figures in the output, with the time of
+each.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -38,10 +41,12 @@ from domain.text import Extraction, Page
 from models.annotation import load_annotator
 from models.assertion.scopes import scope_model
 from models.embedding import load_embedder
+from models.encoders import locate
 from models.evaluation.bioscope import evaluate as evaluate_scopes
 from models.evaluation.bioscope import read_bioscope, split
 from models.evaluation.ner import evaluate
 from models.evaluation.retrieval import figures, read_collection
+from models.pretrained import read_encoder, read_pretrained
 from models.recognition.loading import load_recogniser
 from models.sentences import split_sentences
 from models.training.examples import maccrobat
@@ -189,6 +194,44 @@ def embedding_speed(_: Path, __: Path) -> Rows:
     return [rounded(asdict(each)) for each in found]
 
 
+def encoder_reading(_: Path, __: Path) -> Rows:
+    """The shipped encoder by our BERT and by transformers, each in fresh processes in turn; the median of each figure."""
+    readings: dict[str, list[dict[str, float]]] = {"medsearch": [], "transformers": []}
+    for _ in range(ROUNDS):
+        for name, own in readings.items():
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+                own.append(pool.submit(read_and_compute, name).result())
+    return [
+        {"by": name, **{key: round(median(each[key] for each in own), 2) for key in own[0]}}
+        for name, own in readings.items()
+    ]
+
+
+def read_and_compute(name: str) -> dict[str, float]:
+    """What one process pays for an encoder, beyond torch, and what its forward passes take on one thread."""
+    torch.set_num_threads(1)
+    folder = locate(ENCODERS[0]).folder
+    memory, began = resident_bytes(), time.process_time()
+    if name == "medsearch":
+        model = read_encoder(folder, torch.float32)
+    else:
+        model = read_pretrained("AutoModel", folder, torch.float32)
+    figures = {
+        "seconds to read": time.process_time() - began,
+        "MiB": (resident_bytes() - memory) / 2**20,
+    }
+    for texts, tokens, times in ((1, 8, 60), (1, 24, 60), (32, 256, 2)):
+        ids = torch.randint(1000, 30_000, (texts, tokens), generator=torch.Generator().manual_seed(1))
+        seconds = []
+        for _ in range(times):
+            began = time.perf_counter()
+            with torch.inference_mode():
+                model(input_ids=ids, attention_mask=torch.ones_like(ids))
+            seconds.append(time.perf_counter() - began)
+        figures[f"ms, {texts} x {tokens} tokens"] = 1000 * median(seconds)
+    return figures
+
+
 def rounded(row: Mapping[str, Any]) -> dict[str, Any]:
     """Figures with four digits behind the point."""
     return {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}
@@ -202,6 +245,7 @@ PARTS: Mapping[str, Callable[[Path, Path], Rows]] = {
     "retrieval": retrieval,
     "annotation speed": annotation_speed,
     "embedding speed": embedding_speed,
+    "encoder reading": encoder_reading,
     "long document": long_document,
 }
 

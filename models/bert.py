@@ -1,6 +1,6 @@
 """BERT (Devlin et al. 2019), the encoder of most clinical models, out of a folder of `transformers` but without it.
 
-Importing `transformers` for a model costs each process 5 s and 220 MiB, more than the shipped encoder itself
+Importing `transformers` for a model costs each process seconds and 150 MiB, more than the shipped encoder itself
 (docs/decisions/0008). Modules and parameters have its names, so that weights and adapters fit both.
 """
 
@@ -63,6 +63,8 @@ class Bert(nn.Module):
     """The encoder without a pooler. Training drops out as its configuration says."""
 
     def __init__(self, config: BertConfig) -> None:
+        if config.hidden_size % config.num_attention_heads:
+            raise ValueError(f"{config.hidden_size} numbers are not for {config.num_attention_heads} heads")
         super().__init__()
         self.config = config
         self.embeddings = _Embeddings(config)
@@ -83,13 +85,25 @@ class Bert(nn.Module):
         return Encoded(self.encoder(self.embeddings(words), seen))
 
 
+class _Linear(nn.Linear):
+    """Weights come from the file; making some up first would take a second for a model of the usual size."""
+
+    def reset_parameters(self) -> None: ...
+
+
+class _Embedding(nn.Embedding):
+    """As `_Linear`."""
+
+    def reset_parameters(self) -> None: ...
+
+
 class _Embeddings(nn.Module):
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         size = config.hidden_size
-        self.word_embeddings = nn.Embedding(config.vocab_size, size, padding_idx=config.pad_token_id)
-        self.position_embeddings = nn.Embedding(config.max_position_embeddings, size)
-        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, size)
+        self.word_embeddings = _Embedding(config.vocab_size, size, padding_idx=config.pad_token_id)
+        self.position_embeddings = _Embedding(config.max_position_embeddings, size)
+        self.token_type_embeddings = _Embedding(config.type_vocab_size, size)
         self.LayerNorm = nn.LayerNorm(size, config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
@@ -118,7 +132,7 @@ class _Layer(nn.Module):
         self.attention = nn.ModuleDict(
             {"self": _SelfAttention(config), "output": _Residual(config.hidden_size, config)}
         )
-        self.intermediate = nn.ModuleDict({"dense": nn.Linear(config.hidden_size, wide)})
+        self.intermediate = nn.ModuleDict({"dense": _Linear(config.hidden_size, wide)})
         self.output = _Residual(wide, config)
 
     def forward(self, states: Tensor, seen: Tensor | None) -> Tensor:
@@ -132,7 +146,7 @@ class _SelfAttention(nn.Module):
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         size = config.hidden_size
-        self.query, self.key, self.value = (nn.Linear(size, size) for _ in range(3))
+        self.query, self.key, self.value = (_Linear(size, size) for _ in range(3))
         self._heads = config.num_attention_heads
         self._dropout = config.attention_probs_dropout_prob
 
@@ -151,7 +165,7 @@ class _Residual(nn.Module):
 
     def __init__(self, inputs: int, config: BertConfig) -> None:
         super().__init__()
-        self.dense = nn.Linear(inputs, config.hidden_size)
+        self.dense = _Linear(inputs, config.hidden_size)
         self.LayerNorm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 

@@ -35,7 +35,7 @@ _LINKS = f"""
     FROM audit_link l LEFT JOIN audit_record r ON r.id = l.record_id
     WHERE l.seq > $1 ORDER BY l.seq LIMIT $2
 """  # noqa: S608 - column names of ours
-_HEADS = f"SELECT {HEAD_COLUMNS} FROM audit_head WHERE seq > $1 AND seq <= $2 ORDER BY seq"  # noqa: S608
+_HEADS = f"SELECT {HEAD_COLUMNS} FROM audit_head WHERE seq > $1 AND seq <= $2 ORDER BY seq"  # noqa: S608 - names of ours
 
 # Sealing takes all records below the oldest transaction: one without a link before the last sealed one was added later.
 _BEHIND = f"""

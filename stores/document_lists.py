@@ -72,7 +72,7 @@ class DocumentLists:
                 place = f"SELECT {columns} FROM document WHERE id = {{}}"  # noqa: S608 - names are ours
                 conditions.add(f"({columns}) {behind} ({place})", after)
             rows = await connection.fetch(
-                f"SELECT * FROM document WHERE {conditions} ORDER BY {order_by} LIMIT {int(limit)}",  # noqa: S608
+                f"SELECT * FROM document WHERE {conditions} ORDER BY {order_by} LIMIT {int(limit)}",  # noqa: S608 - ours
                 *conditions.arguments,
             )
         return [read(row) for row in rows]

@@ -86,7 +86,7 @@ async def change(
 ) -> list[Job]:
     """Change rows that fulfil `where`, a condition of ours; the new jobs. Passes over locked ones unless told to `wait`."""
     locked = "" if wait else "SKIP LOCKED"
-    query = f"SELECT * FROM job WHERE {where} ORDER BY id LIMIT {limit} FOR UPDATE {locked}"  # noqa: S608
+    query = f"SELECT * FROM job WHERE {where} ORDER BY id LIMIT {limit} FOR UPDATE {locked}"  # noqa: S608 - conditions of ours
     rows = await connection.fetch(query, *arguments)
     jobs = [apply(read(row)) for row in rows]
     await save(connection, jobs, pace)

@@ -26,7 +26,7 @@ CHANNEL = "outbox"
 """LISTEN channel that is notified at commit when something was published."""
 
 
-PUT = f"INSERT INTO outbox (id, kind, body) VALUES ($1, $2, $3) RETURNING pg_notify('{CHANNEL}', '')"  # noqa: S608
+PUT = f"INSERT INTO outbox (id, kind, body) VALUES ($1, $2, $3) RETURNING pg_notify('{CHANNEL}', '')"  # noqa: S608 - a constant
 
 
 async def publish(connection: asyncpg.Connection, *events: Event) -> None:

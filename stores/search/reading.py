@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import date
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -48,11 +49,11 @@ class Reading:
         match = documents(query, access)
         wanted = compiled(self.roots_schema, match)
         if sort is SortKey.RELEVANCE and match.scored:
-            fetch = lambda start, stop: self._scored(wanted, start, stop)  # noqa: E731
+            fetch = partial(self._scored, wanted)
         elif sort is SortKey.RELEVANCE:
-            fetch = lambda start, stop: self._by_id(wanted, start, stop)  # noqa: E731
+            fetch = partial(self._by_id, wanted)
         else:
-            fetch = lambda start, stop: self._sorted(wanted, sort.value, start, stop)  # noqa: E731
+            fetch = partial(self._sorted, wanted, sort.value)
         hits, rank, total = paging.page(fetch, limit=limit, after=paging.Position(*after) if after else None)
         return LexicalResult(tuple(map(_hit, hits, range(rank + 1, rank + len(hits) + 1))), total)
 

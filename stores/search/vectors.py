@@ -115,12 +115,12 @@ class VectorTable:
         ]
         async with self._database.transaction() as connection:
             for slots in _chunks(sorted({row[1] for row in rows})):
-                await connection.execute(f"DELETE FROM {self._table} WHERE slot = ANY($1)", slots)  # noqa: S608
+                await connection.execute(f"DELETE FROM {self._table} WHERE slot = ANY($1)", slots)  # noqa: S608 - a checked name
             for chunk in _chunks(rows):
                 await connection.execute(
                     f"""INSERT INTO {self._table} (document_id, slot, ordinal, embedding)
                         SELECT d, s, o, e::halfvec
-                        FROM unnest($1::uuid[], $2::bigint[], $3::int[], $4::text[]) AS new (d, s, o, e)""",  # noqa: S608
+                        FROM unnest($1::uuid[], $2::bigint[], $3::int[], $4::text[]) AS new (d, s, o, e)""",  # noqa: S608 - a checked name
                     *map(list, zip(*chunk, strict=True)),
                 )
 
@@ -128,7 +128,7 @@ class VectorTable:
         """Remove the changed documents' rows of every slot but the `kept` ones."""
         async with self._database.transaction() as connection:
             await connection.execute(
-                f"DELETE FROM {self._table} WHERE document_id = ANY($1) AND NOT slot = ANY($2)",  # noqa: S608
+                f"DELETE FROM {self._table} WHERE document_id = ANY($1) AND NOT slot = ANY($2)",  # noqa: S608 - a checked name
                 [change.document_id for change in changes],
                 list(kept),
             )
@@ -143,7 +143,7 @@ class VectorTable:
             return _near(
                 await connection.fetch(
                     f"""SELECT slot, ordinal, (embedding <#> $1::text::halfvec) + 0 AS distance
-                        FROM {self._table} WHERE {chosen} ORDER BY distance LIMIT $3""",  # noqa: S608
+                        FROM {self._table} WHERE {chosen} ORDER BY distance LIMIT $3""",  # noqa: S608 - a checked name
                     literal(vector),
                     list(slots),
                     limit,
@@ -164,7 +164,7 @@ class VectorTable:
             )
             rows = await connection.fetch(
                 f"""SELECT slot, ordinal, embedding <#> $1::text::halfvec AS distance
-                    FROM {self._table} ORDER BY distance LIMIT $2""",  # noqa: S608
+                    FROM {self._table} ORDER BY distance LIMIT $2""",  # noqa: S608 - a checked name
                 literal(vector),
                 limit,
             )

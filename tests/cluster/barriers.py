@@ -6,9 +6,7 @@ index) but no acknowledgement.
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -19,6 +17,7 @@ from cluster.databases import OWNER
 from config.secrets import SecretStore
 from config.settings import Service, Settings
 from stores.postgres import connect, database
+from tests.waiting import until
 
 T = TypeVar("T")
 
@@ -64,12 +63,3 @@ async def barrier(
         await owner.execute("SELECT pg_advisory_unlock_all()")
         await owner.execute(f"DROP TRIGGER stop_here ON {table}")
         await owner.close()
-
-
-async def until(true: Callable[[], Awaitable[T]], seconds: float) -> T:
-    """Ask again and again; the first true answer."""
-    deadline = time.monotonic() + seconds
-    while not (answer := await true()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        await asyncio.sleep(0.05)
-    return answer

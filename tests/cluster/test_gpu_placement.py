@@ -16,8 +16,8 @@ import pytest
 from cluster.databases import OWNER
 from cluster.platform.log_files import log_files
 from stores.postgres import connect, database
-from tests.cluster.barriers import until
 from tests.platform import START_SECONDS, Platform, only, running_platform
+from tests.waiting import until
 
 POOLS = {
     "text": {"stages": ["extract", "annotate"], "min_workers": 1, "max_workers": 1},

@@ -26,8 +26,9 @@ from cluster.databases import OWNER
 from deployments.auth.provisioning import Provisioning
 from domain.ids import new_id
 from stores.postgres import connect, database
-from tests.cluster.barriers import barrier, until
+from tests.cluster.barriers import barrier
 from tests.platform import Platform, running_platform
+from tests.waiting import until
 
 PASSWORD = "copper-lantern-meadow-64"
 TEXT = "Clinic note\n\nThe patient has no evidence of pneumonia. Known asthma, treated with salbutamol. "

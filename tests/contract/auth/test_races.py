@@ -19,6 +19,7 @@ from stores.postgres import Postgres
 from stores.refresh_tokens import Sessions
 from tests.contract.auth.people import Person
 from tests.contract.auth.test_second_factor import enrolled, next_code
+from tests.waiting import until
 
 ME = "/api/v1/users/me"
 ANOTHER_HASH = "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$AAAAAAAAAAAAAAAAAAAAAA"
@@ -98,9 +99,7 @@ async def ended(connection: asyncpg.Connection, user: UUID) -> None:
 async def somebody_waits(connection: asyncpg.Connection) -> None:
     """Until another transaction waits for this one."""
     waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))"
-    async with asyncio.timeout(10):
-        while not await connection.fetchval(waits):  # noqa: ASYNC110 - it tells by nothing else
-            await asyncio.sleep(0.02)
+    await until(lambda: connection.fetchval(waits), 10)
 
 
 async def race(settings: Settings, secrets: SecretStore, person: Person, act: Act, change: Change) -> int:

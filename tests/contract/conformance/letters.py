@@ -94,16 +94,16 @@ def letter(*texts: str, **fields: object) -> Letter:
     return Letter([Part(text) for text in texts], **fields)  # type: ignore[arg-type]
 
 
-def words(text: str, occur: Occur = Occur.MUST, filters: Filters = Filters()) -> LexicalQuery:  # noqa: B008
+def words(text: str, occur: Occur = Occur.MUST, filters: Filters = Filters()) -> LexicalQuery:  # noqa: B008 - frozen
     """A query of the text's stems, one clause each."""
     return LexicalQuery(tuple(Clause((stem,), occur) for stem in stems(text)), filters)
 
 
-def phrase(text: str, filters: Filters = Filters()) -> LexicalQuery:  # noqa: B008
+def phrase(text: str, filters: Filters = Filters()) -> LexicalQuery:  # noqa: B008 - frozen
     return LexicalQuery((Clause(tuple(stems(text)), Occur.MUST),), filters)
 
 
-def everything(filters: Filters = Filters()) -> LexicalQuery:  # noqa: B008
+def everything(filters: Filters = Filters()) -> LexicalQuery:  # noqa: B008 - frozen
     return LexicalQuery((), filters)
 
 

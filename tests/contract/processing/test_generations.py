@@ -23,9 +23,10 @@ from domain.search import AccessFilter, Filters, Generation, LexicalQuery
 from models.artefacts import dump_vectors
 from stores.postgres import Postgres
 from stores.search.embedded import EmbeddedIndex
-from tests.contract.processing.world import GENERATION, expired
+from tests.contract.processing.world import GENERATION
 from tests.contract.processing.writing import WORK, Bench, outcomes, written
 from tests.memory_index import MemoryIndex
+from tests.waiting import until
 
 READER = AccessFilter(frozenset({"user:7"}))
 NEW = Generation("g2", "encoder@2", 3, "1")
@@ -345,7 +346,7 @@ async def test_one_that_is_lost_while_it_is_built_is_begun_again_and_holds_nobod
         await held(bench, real.name)
     async with bench.jobs.db.transaction() as connection:
         await connection.execute("UPDATE job SET ready_at = now() WHERE status = 'retry_wait'")
-    await expired(bench.jobs)
+    await until(bench.jobs.expire)
     await generations.prepare()
     await generations.fill()
     await embedded(bench, real)

@@ -16,9 +16,10 @@ from domain.events import EventType
 from domain.jobs import Failure, Lease, Stage
 from domain.lifecycle import Status
 from domain.search import AccessFilter, DeleteDocument, LexicalQuery, PutDocument, UpdateDocument
-from tests.contract.processing.world import GENERATION, artefacts_of, expired
+from tests.contract.processing.world import GENERATION, artefacts_of
 from tests.contract.processing.writing import WORK, ended, outcomes, told, written
 from tests.memory_index import MemoryIndex as SearchableIndex
+from tests.waiting import until
 
 
 class Crash(BaseException):
@@ -54,7 +55,7 @@ async def test_f3_a_crash_between_effect_and_acknowledgement_has_one_effect(benc
     assert await outcomes(published, document) == []
     assert await bench.writer("second").write_batch() == 0
     await lapse()
-    await expired(bench.jobs)
+    await until(bench.jobs.expire)
     await written(bench.writer("second"), 1)
     assert list(bench.index.documents) == [document]
     [[first], [again]] = bench.index.batches
@@ -214,7 +215,7 @@ async def test_an_index_that_cannot_be_written_costs_no_attempt(
     for _ in range(rules.max_failures + rules.max_lost_leases + 1):
         with pytest.raises(error):
             await written(bench.writer(), 1)
-        await expired(bench.jobs)
+        await until(bench.jobs.expire)
     [listed] = await reports.page(statuses=(), document_id=document, after=None, limit=9)
     assert (listed.job.state.status, listed.job.failures, listed.job.lost_leases) == (Status.QUEUED, 0, 0)
     assert "index_unavailable" in [event["reason_code"] for event in await published()]
@@ -228,7 +229,7 @@ async def test_one_refused_document_does_not_hold_up_its_batch(bench, published,
     bench.index.refuses = {bad}
     await written(bench.writer(), 2)
     for _ in range(rules.max_failures - 1):
-        await expired(bench.jobs)
+        await until(bench.jobs.expire)
         await written(bench.writer(), 1)
     assert await outcomes(published, good) == ["indexed"]
     assert await outcomes(published, bad) == ["quarantined"]
@@ -264,10 +265,8 @@ async def test_a_result_that_cannot_be_read_is_made_again(bench, published, stag
 
 async def claimed(bench) -> Lease:
     """The job that waits for a worker; a heartbeat under way may still hold its row."""
-    async with asyncio.timeout(30):
-        while not (leases := await bench.jobs.claim(WORK, "worker")):  # noqa: ASYNC110 - a query
-            await asyncio.sleep(0.02)
-    return leases[0]
+    [lease] = await until(lambda: bench.jobs.claim(WORK, "worker"))
+    return lease
 
 
 async def test_vectors_of_another_model_are_refused(bench, published, rules):
@@ -296,7 +295,7 @@ async def test_f19_a_writer_frozen_past_its_lease_is_refused(bench, published, l
     slow = asyncio.create_task(bench.writer("slow", freeze).write_batch())
     await frozen.wait()
     await lapse()
-    await expired(bench.jobs)
+    await until(bench.jobs.expire)
     [lease] = await bench.jobs.claim([Stage.INDEX], "quick")
     thaw.set()
     await slow

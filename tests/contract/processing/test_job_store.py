@@ -21,7 +21,7 @@ from stores import job_reports
 from stores.job_reports import JobReports
 from stores.jobs import JobStore
 from stores.postgres import Postgres, connect, database
-from tests.contract.processing.world import expired
+from tests.waiting import until
 
 WORK = (Stage.EXTRACT, Stage.ANNOTATE, Stage.EMBED)
 CRASH = Failure("parser_crashed", "stopped")
@@ -124,7 +124,7 @@ async def test_frozen_holder_is_refused_once_its_lease_ran_out(jobs, upload, lap
     with pytest.raises(LeaseLost):
         await jobs.complete_stage(lease, "x", {}, keep=True)
     assert await jobs.heartbeat([lease]) == [lease]
-    [job] = await expired(jobs)
+    [job] = await until(jobs.expire)
     assert (job.state.status, job.lost_leases, job.failures) == (Status.QUEUED, 1, 0)
     assert (await claim(jobs)).attempt == 2
 
@@ -178,7 +178,7 @@ async def test_failures_wait_and_end_in_quarantine(jobs, upload, published, repo
         job = await jobs.fail(await claim(jobs), CRASH)
         assert (job.state.status, job.failures) == (Status.RETRY_WAIT, failures)
         assert await jobs.claim(WORK, "w") == []
-        assert [job.state.status for job in await expired(jobs)] == [Status.QUEUED]
+        assert [job.state.status for job in await until(jobs.expire)] == [Status.QUEUED]
     lease = await claim(jobs)
     assert lease.attempt == 3
     assert (await jobs.fail(lease, CRASH)).state.status is Status.QUARANTINED
@@ -214,7 +214,7 @@ async def test_final_failure_rejects_at_once(jobs, upload, published):
 async def test_lost_leases_are_counted_apart(jobs, upload, rules):
     await upload()
     await jobs.fail(await claim(jobs), CRASH)
-    await expired(jobs)
+    await until(jobs.expire)
     for count in range(1, rules.max_lost_leases):
         await claim(jobs)
         [job] = await jobs.release_holder("worker-1")
@@ -253,7 +253,7 @@ async def test_drain_and_postponement_cost_nothing(jobs, upload):
         await jobs.release(await claim(jobs))
     for _ in range(7):
         await jobs.postpone(await claim(jobs), Failure("index_unavailable", "away"), 0)
-        await expired(jobs)
+        await until(jobs.expire)
     lease = await claim(jobs)
     assert lease.attempt == 1
     assert (await jobs.fail(lease, CRASH)).failures == 1

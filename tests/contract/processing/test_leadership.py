@@ -10,6 +10,7 @@ from actors.leading import lead
 from domain.errors import Unavailable
 from stores.leadership import Leadership
 from stores.postgres import Database, Postgres
+from tests.waiting import eventually, until
 
 OFFICE = "test-office"
 
@@ -30,12 +31,6 @@ async def terminate(db: Postgres, office: str) -> None:
             """,
             office,
         )
-
-
-async def eventually(condition, seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - a plain value
-            await asyncio.sleep(0.01)
 
 
 async def test_only_one_leads_and_another_follows(office):
@@ -73,9 +68,7 @@ async def test_a_frozen_leader_loses_the_office(office):
     await first.take()
     first._alive.cancel()  # as a stopped process: it says nothing any more
     second = office()
-    async with asyncio.timeout(30):
-        while not await second.take():  # noqa: ASYNC110 - the server decides
-            await asyncio.sleep(0.05)
+    await until(second.take)
     await eventually(lambda: not first.held)
     await second.give_back()
     await first.give_back()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -17,6 +17,7 @@ from stores.job_reports import JobReports
 from stores.jobs import JobStore
 from stores.workers import WorkerState, WorkerStore
 from tests.unit.actors.doubles import NullMeter
+from tests.waiting import until
 
 WORK = (Stage.EXTRACT, Stage.ANNOTATE, Stage.EMBED)
 RULE = PoolSettings(
@@ -323,11 +324,10 @@ async def test_old_rows_are_forgotten(bench, processing):
     supervisor = bench.supervisor()
     [name] = await bench.turn(supervisor)
     await bench.hall.finish(name)
-    count: Callable[[], Any] = lambda: _count(processing)  # noqa: E731 - asked twice
     await bench.workers.forget()
-    assert await count() == (1, 1)
+    assert await _count(processing) == (1, 1)
     await bench.workers.forget(days=-1)
-    assert await count() == (0, 0)
+    assert await _count(processing) == (0, 0)
 
 
 async def test_deletions_are_forgotten_now_and_then_and_indexed_documents_never(
@@ -343,19 +343,20 @@ async def test_deletions_are_forgotten_now_and_then_and_indexed_documents_never(
             """
         )
     duty = asyncio.create_task(bench.supervisor().run())
-    left: Callable[[], Any] = lambda: reports.page(  # noqa: E731 - asked twice
-        statuses=(), document_id=None, after=None, limit=9
-    )
-    async with asyncio.timeout(30):
-        while len(await left()) > 1:  # noqa: ASYNC110 - a query
-            await asyncio.sleep(0.02)
-    assert [entry.job.document_id for entry in await left()] == documents[1:]
+
+    async def left() -> list[UUID]:
+        page = await reports.page(statuses=(), document_id=None, after=None, limit=9)
+        return [entry.job.document_id for entry in page]
+
+    async def fewer_than(count: int) -> bool:
+        return len(await left()) < count
+
+    await until(lambda: fewer_than(2))
+    assert await left() == documents[1:]
     async with processing.transaction() as connection:
         await connection.execute("UPDATE job SET status = 'deleted'")
     bench.now += TIDY_EVERY_SECONDS + 1
-    async with asyncio.timeout(30):
-        while await left():  # noqa: ASYNC110 - a query
-            await asyncio.sleep(0.02)
+    await until(lambda: fewer_than(1))
     duty.cancel()
     await asyncio.gather(duty, return_exceptions=True)
 

@@ -21,6 +21,7 @@ from config.settings import ParserSettings
 from domain.errors import Unavailable
 from domain.jobs import Failure
 from domain.text import Extraction
+from tests.waiting import eventually
 
 MISBEHAVING = "tests.contract.processing.misbehaving_child"
 LIMITS = ParserSettings(memory_bytes=256 * 1024**2, cpu_seconds=1, wall_seconds=30)
@@ -82,10 +83,7 @@ def _is_zombie(pid: int) -> bool:
 
 
 async def started(pid_file: Path) -> int:
-    async with asyncio.timeout(30):
-        while not (pid_file.exists() and pid_file.read_text()):  # noqa: ASYNC110 - another process writes it
-            await asyncio.sleep(0.01)
-    return int(pid_file.read_text())
+    return int(await eventually(lambda: pid_file.exists() and pid_file.read_text(), 30))
 
 
 async def test_a_real_file_is_read(scratch, tmp_path):

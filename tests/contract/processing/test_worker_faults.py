@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,8 +20,8 @@ from stores.jobs import JobStore
 from stores.listening import Listener
 from stores.postgres import Postgres
 from stores.workers import WorkerState, WorkerStore
-from tests.contract.processing.world import expired
 from tests.unit.actors.doubles import MemoryBlobs, Runner
+from tests.waiting import until
 
 WORK = (Stage.EXTRACT, Stage.ANNOTATE, Stage.EMBED)
 CRASH = Failure("parser_crashed", "stopped")
@@ -114,12 +114,6 @@ async def waiting_for_index(reports, count: int) -> None:
     await until(ready)
 
 
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 15) -> None:
-    async with asyncio.timeout(seconds):
-        while not await condition():  # noqa: ASYNC110 - a query
-            await asyncio.sleep(0.02)
-
-
 @pytest.mark.parametrize("stage", WORK)
 @pytest.mark.parametrize("point", ["claimed", "computed", "stored", "advanced"])
 async def test_f2_a_killed_worker_costs_one_stage_at_most(bench, upload, reports, published, stage, point):
@@ -167,7 +161,7 @@ async def test_a_worker_that_dies_unnoticed_is_followed_after_its_lease(bench, u
     await barrier.reached.wait()
     await bench.halt("first")
     await lapse()
-    [job] = await expired(bench.jobs)
+    [job] = await until(bench.jobs.expire)
     assert (job.state.stage, job.lost_leases) == (Stage.ANNOTATE, 1)
     bench.start("second")
     await waiting_for_index(reports, 1)
@@ -180,7 +174,7 @@ async def test_f19_a_thawed_worker_is_refused_and_cleans_up(bench, upload, repor
     await barrier.reached.wait()
     await bench.freeze("frozen")
     await lapse()
-    await expired(bench.jobs)
+    await until(bench.jobs.expire)
     bench.start("second")
     await waiting_for_index(reports, 1)
     [before] = await reports.page(statuses=(), document_id=document, after=None, limit=9)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,24 +12,14 @@ import numpy as np
 from domain.access import Sensitivity
 from domain.documents import DocumentState
 from domain.errors import StorageFull, Unavailable
-from domain.job_life import Job
 from domain.jobs import Lease
 from domain.search import DeleteDocument, Generation, GenerationState, IndexOperation, PutDocument
 from domain.text import Annotation, Passage
 from models.artefacts import dump_annotation, dump_vectors
-from stores.jobs import JobStore
 from stores.ports import WriteReport
 from stores.search.errors import lost
 
 GENERATION = Generation("g1", "encoder@1", 4, "1")
-
-
-async def expired(jobs: JobStore) -> list[Job]:
-    """The jobs that changed when a wait or a lease was over; a late heartbeat may hold their rows for a moment."""
-    async with asyncio.timeout(30):
-        while not (changed := await jobs.expire()):  # noqa: ASYNC110 - time that passes in the database
-            await asyncio.sleep(0.02)
-    return changed
 
 
 class Documents:

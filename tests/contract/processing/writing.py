@@ -17,6 +17,7 @@ from stores.postgres import Postgres
 from stores.visibility import PostgresVisibility
 from tests.contract.processing.world import GENERATION, Documents, MemoryIndex, artefacts_of
 from tests.unit.actors.doubles import MemoryBlobs, Waker
+from tests.waiting import until
 
 WORK = (Stage.EXTRACT, Stage.ANNOTATE, Stage.EMBED)
 
@@ -90,9 +91,11 @@ async def outcomes(published, document: UUID) -> list[str]:
 
 async def told(published, document: UUID, outcome: str) -> None:
     """Return when the document's end is published."""
-    async with asyncio.timeout(30):
-        while await outcomes(published, document) != [outcome]:  # noqa: ASYNC110 - a query
-            await asyncio.sleep(0.02)
+
+    async def is_told() -> bool:
+        return await outcomes(published, document) == [outcome]
+
+    await until(is_told)
 
 
 async def written(writer: IndexWriter, count: int) -> None:

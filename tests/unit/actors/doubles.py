@@ -187,10 +187,3 @@ def lease(stage: Stage = Stage.EXTRACT, attempt: int = 1, **fields: Any) -> Leas
         attempt=attempt,
     )
     return replace(fresh, **fields)
-
-
-async def eventually(condition: Callable[[], bool], *, seconds: float = 10) -> None:
-    """Return when `condition` holds; fails after `seconds`."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - what is awaited is a plain value
-            await asyncio.sleep(0.001)

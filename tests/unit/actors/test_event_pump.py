@@ -13,7 +13,7 @@ from actors import event_pump
 from actors.event_pump import EventPump
 from domain.errors import Unavailable
 from domain.events import Position, Topic
-from tests.unit.actors.doubles import eventually
+from tests.waiting import eventually
 
 KEPT = timedelta(days=30)
 

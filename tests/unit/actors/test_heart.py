@@ -10,7 +10,8 @@ import pytest
 
 from domain.errors import Unavailable
 from domain.jobs import Stage
-from tests.unit.actors.doubles import NoPulse, beating, eventually, lease
+from tests.unit.actors.doubles import NoPulse, beating, lease
+from tests.waiting import eventually
 
 
 async def test_it_beats_while_the_event_loop_is_blocked():

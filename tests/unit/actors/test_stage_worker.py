@@ -15,7 +15,8 @@ from domain.errors import StorageFull, Unavailable
 from domain.job_life import Job
 from domain.jobs import Failure, Lane, Lease, Stage
 from domain.lifecycle import Status
-from tests.unit.actors.doubles import MemoryBlobs, MemoryQueue, NoPulse, Runner, Waker, beating, eventually
+from tests.unit.actors.doubles import MemoryBlobs, MemoryQueue, NoPulse, Runner, Waker, beating
+from tests.waiting import eventually
 
 WORK = (Stage.EXTRACT, Stage.ANNOTATE, Stage.EMBED)
 

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from models.bert import Bert
-from models.encoders import locate
+from models.encoders import ModelUnavailable, locate
 from models.pretrained import read_encoder, read_pretrained
 from tests.tiny_encoder import tiny_encoder
 
@@ -69,12 +69,26 @@ def test_training_drops_out_what_inference_keeps(tiny: Path) -> None:
     assert torch.equal(states(trained, inputs()), inferred)
 
 
-def test_the_shipped_encoder_is_loaded_without_transformers() -> None:
-    program = (
-        "import sys; from config.settings import ModelSettings; from models.embedding import load_embedder;"
-        "load_embedder(ModelSettings()).embed(['fever']); assert 'transformers' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True)
+WORKER = """
+import pathlib, sys
+from config.settings import ModelSettings
+from models.annotation import load_annotator
+from models.embedding import load_embedder
+
+load_embedder(ModelSettings()).embed(["fever"])
+load_annotator(ModelSettings(), cache_dir=pathlib.Path(sys.argv[1]))
+assert "transformers" not in sys.modules
+"""
+
+
+def test_a_worker_loads_what_is_shipped_without_transformers(vocabulary_cache: Path) -> None:
+    subprocess.run([sys.executable, "-c", WORKER, str(vocabulary_cache)], check=True)
+
+
+def test_heads_that_do_not_divide_are_refused_when_they_are_read(tiny: Path) -> None:
+    restate(tiny, num_attention_heads=3)
+    with pytest.raises(ModelUnavailable, match="cannot be loaded"):
+        read_encoder(tiny, torch.float32)
 
 
 def test_weights_of_a_model_with_a_head_are_found(tiny: Path) -> None:
