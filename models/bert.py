@@ -7,11 +7,19 @@ Importing `transformers` for a model costs each process seconds and 150 MiB, mor
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import torch
+from pydantic import (
+    BaseModel,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -19,37 +27,38 @@ from torch.nn import functional
 
 from models.folders import WEIGHTS, read_config
 
+Share = Annotated[float, Field(ge=0, le=1)]
 
-@dataclass(frozen=True, slots=True)
-class BertConfig:
-    """What of a `config.json` the encoder is computed by."""
 
-    vocab_size: int
-    hidden_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    intermediate_size: int
-    max_position_embeddings: int
-    type_vocab_size: int
-    layer_norm_eps: float
-    hidden_dropout_prob: float
-    attention_probs_dropout_prob: float
-    pad_token_id: int | None
+class BertConfig(BaseModel, frozen=True, strict=True):
+    """What of a `config.json` describes a plain BERT; another network, or one of BERT's variants, is no such thing."""
 
-    @classmethod
-    def of(cls, stated: Mapping[str, Any]) -> BertConfig | None:
-        """None for another network, one of BERT's variants, or where something is not said."""
-        names = [field.name for field in fields(cls)]
-        plain = (
-            stated.get("model_type") == "bert"
-            and stated.get("hidden_act") == "gelu"
-            and stated.get("position_embedding_type", "absolute") == "absolute"
-            and not stated.get("is_decoder")
-            and "quantization_config" not in stated
-        )
-        return (
-            cls(**{name: stated[name] for name in names}) if plain and stated.keys() >= set(names) else None
-        )
+    model_type: Literal["bert"]
+    hidden_act: Literal["gelu"]
+    position_embedding_type: Literal["absolute"] = "absolute"
+    is_decoder: Literal[False] = False
+    add_cross_attention: Literal[False] = False
+    quantization_config: None = None
+    transformers_weights: None = None
+    vocab_size: PositiveInt
+    hidden_size: PositiveInt
+    num_hidden_layers: PositiveInt
+    num_attention_heads: PositiveInt
+    intermediate_size: PositiveInt
+    max_position_embeddings: PositiveInt
+    type_vocab_size: PositiveInt
+    layer_norm_eps: PositiveFloat
+    hidden_dropout_prob: Share
+    attention_probs_dropout_prob: Share
+    pad_token_id: NonNegativeInt | None
+
+    @model_validator(mode="after")
+    def fits_together(self) -> Self:
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError("heads have to divide hidden_size")
+        if (self.pad_token_id or 0) >= self.vocab_size:
+            raise ValueError("pad_token_id is no token")
+        return self
 
 
 class Encoded(NamedTuple):
@@ -63,8 +72,6 @@ class Bert(nn.Module):
     """The encoder without a pooler. Training drops out as its configuration says."""
 
     def __init__(self, config: BertConfig) -> None:
-        if config.hidden_size % config.num_attention_heads:
-            raise ValueError(f"{config.hidden_size} numbers are not for {config.num_attention_heads} heads")
         super().__init__()
         self.config = config
         self.embeddings = _Embeddings(config)
@@ -86,7 +93,9 @@ class Bert(nn.Module):
 
 
 class _Linear(nn.Linear):
-    """Weights come from the file; making some up first would take a second for a model of the usual size."""
+    """Weights come from the file: some made up first would take a second, and numbers from torch's generator that
+    a training with a fixed seed counts on.
+    """
 
     def reset_parameters(self) -> None: ...
 
@@ -179,14 +188,14 @@ def read_bert(folder: Path, dtype: torch.dtype, changes: Mapping[str, Any]) -> B
 
     None when it is no plain BERT, or its weights are not whole or not under the usual names.
     """
-    config = BertConfig.of({**read_config(folder), **changes})
-    if config is None:
-        return None
     try:
-        model = Bert(config)
-        stored = {name.removeprefix("bert."): value for name, value in load_file(folder / WEIGHTS).items()}
+        model = Bert(BertConfig.model_validate({**read_config(folder), **changes}))
+        found = load_file(folder / WEIGHTS)
+        stored = {name.removeprefix("bert."): value for name, value in found.items()}
+        if len(stored) < len(found):
+            return None  # names that stand for two weights each
         wanted = {name: stored[name].to(dtype, copy=True) for name in model.state_dict()}
         model.load_state_dict(wanted, assign=True)
-    except (OSError, SafetensorError, KeyError, RuntimeError, TypeError, ValueError):
+    except (ValidationError, OSError, SafetensorError, KeyError, RuntimeError):
         return None
     return model.eval()

@@ -162,7 +162,15 @@ def verify(encoder: Encoder) -> Encoder:
 
 
 def readable_tokens(config: Mapping[str, Any], folder: Path) -> int:
-    """Tokens that a model can read, special ones among them. Raises `ModelUnavailable`."""
+    """Tokens that a model can read, special ones among them.
+
+    Raises `ModelUnavailable`, also where it reads by the distance of tokens: `transformers` computes something else then.
+    """
+    if str(config.get("position_embedding_type")).startswith("relative_key"):
+        raise ModelUnavailable(
+            f"The model in {folder} tells tokens by their distance (position_embedding_type), which transformers"
+            " does not compute any more: choose another."
+        )
     try:
         positions = int(config.get("max_position_embeddings", 512))
     except (TypeError, ValueError) as error:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import numpy as np
 import pytest
+import slipcover
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +22,7 @@ from models.annotation import Annotator, load_annotator
 from models.records import index_records
 from models.terminology import Vocabulary
 
+SLIPCOVER = str(Path(slipcover.__file__).parent)
 DOCUMENT = DocumentState(
     UUID(int=1), 1, 1, False, "a.txt", "A", "other", None, None, None, UUID(int=2), Sensitivity.NORMAL,
     frozenset({"user:2"}),
@@ -196,7 +198,7 @@ def calls(work: Callable[[], None]) -> int:
 
     def called(frame: FrameType, event: str, _argument: object) -> None:
         nonlocal count, measuring
-        if measuring is None and event == "call" and "slipcover" in frame.f_code.co_filename:
+        if measuring is None and event == "call" and frame.f_code.co_filename.startswith(SLIPCOVER):
             measuring = frame
         elif measuring is None:
             count += event in ("call", "c_call")

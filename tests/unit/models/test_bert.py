@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from models.bert import Bert
+from models.bert import Bert, read_bert
 from models.encoders import ModelUnavailable, locate
 from models.pretrained import read_encoder, read_pretrained
 from tests.tiny_encoder import tiny_encoder
@@ -59,14 +59,32 @@ def test_word_embeddings_may_be_given_instead_of_tokens(tiny: Path) -> None:
     assert torch.equal(states(model, given), states(model, again))
 
 
-def test_training_drops_out_what_inference_keeps(tiny: Path) -> None:
-    for attention in (0.0, 0.5):
-        restate(tiny, hidden_dropout_prob=0.0, attention_probs_dropout_prob=attention)
-        model = read_encoder(tiny, torch.float32)
+@pytest.mark.parametrize(("hidden", "attention"), [(0.0, 0.5), (0.5, 0.0), (0.2, 0.3)])
+def test_training_drops_out_as_in_transformers(tiny: Path, hidden: float, attention: float) -> None:
+    restate(tiny, hidden_dropout_prob=hidden, attention_probs_dropout_prob=attention)
+    ours, theirs = read_encoder(tiny, torch.float32), read_pretrained("AutoModel", tiny, torch.float32)
+    inferred = states(ours, inputs())
+    trained = []
+    for model in (ours, theirs):
+        torch.manual_seed(3)
+        trained.append(states(model.train(), inputs()))
+    assert torch.equal(*trained)
+    assert not torch.equal(trained[0], inferred)
+
+
+def test_the_configuration_may_be_changed(tiny: Path) -> None:
+    restate(tiny, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.5)
+    for activation in ("gelu", "relu"):  # ours, that of transformers
+        restate(tiny, hidden_act=activation)
+        model = read_encoder(tiny, torch.float32, attention_probs_dropout_prob=0.0)
         inferred = states(model, inputs())
-        assert torch.equal(states(model.train(), inputs()), inferred) is not bool(attention)
-    trained = read_encoder(tiny, torch.float32, attention_probs_dropout_prob=0.0).train()
-    assert torch.equal(states(trained, inputs()), inferred)
+        assert torch.equal(states(model.train(), inputs()), inferred)
+
+
+def test_reading_takes_no_random_numbers_that_a_seed_stands_for(tiny: Path) -> None:
+    before = torch.get_rng_state()
+    read_encoder(tiny, torch.float32)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 WORKER = """
@@ -85,8 +103,23 @@ def test_a_worker_loads_what_is_shipped_without_transformers(vocabulary_cache: P
     subprocess.run([sys.executable, "-c", WORKER, str(vocabulary_cache)], check=True)
 
 
-def test_heads_that_do_not_divide_are_refused_when_they_are_read(tiny: Path) -> None:
-    restate(tiny, num_attention_heads=3)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"num_attention_heads": 3},
+        {"num_attention_heads": 0},
+        {"num_attention_heads": 2.0},
+        {"layer_norm_eps": "1e-12"},
+        {"pad_token_id": 100_000},
+        {"pad_token_id": True},
+        {"hidden_dropout_prob": 1.5},
+        {"add_cross_attention": True},
+        {"intermediate_size": 65},
+    ],
+    ids=str,
+)
+def test_what_cannot_be_is_refused_when_it_is_read(tiny: Path, changes: dict[str, object]) -> None:
+    restate(tiny, **changes)
     with pytest.raises(ModelUnavailable, match="cannot be loaded"):
         read_encoder(tiny, torch.float32)
 
@@ -103,8 +136,14 @@ def test_weights_of_a_model_with_a_head_are_found(tiny: Path) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"hidden_act": "relu"}, {"hidden_act": None}, {"is_decoder": True}, {"layer_norm_eps": None}],
-    ids=["activation", "no activation", "decoder", "no epsilon"],
+    [
+        {"model_type": "roberta"},  # under the same names, with other positions
+        {"hidden_act": "relu"},
+        {"hidden_act": None},
+        {"is_decoder": True},
+        {"layer_norm_eps": None},
+    ],
+    ids=str,
 )
 def test_variants_are_read_by_transformers(tiny: Path, changes: dict[str, object]) -> None:
     restate(tiny, **changes)
@@ -112,6 +151,24 @@ def test_variants_are_read_by_transformers(tiny: Path, changes: dict[str, object
     assert not isinstance(model, Bert)
     theirs = read_pretrained("AutoModel", tiny, torch.float32)
     assert torch.equal(states(model, inputs()), states(theirs, inputs()))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"position_embedding_type": "relative_key"}, {"quantization_config": {}}, {"transformers_weights": "x"}],
+)
+def test_what_only_transformers_can_heed_is_left_to_it(tiny: Path, more: dict[str, object]) -> None:
+    restate(tiny, **more)
+    assert read_bert(tiny, torch.float32, {}) is None
+
+
+def test_a_name_for_two_weights_is_left_to_transformers(tiny: Path) -> None:
+    stored = load_file(tiny / "model.safetensors")
+    name = "embeddings.word_embeddings.weight"
+    save_file(
+        {**stored, f"bert.{name}": stored[name] + 1}, tiny / "model.safetensors", metadata={"format": "pt"}
+    )
+    assert read_bert(tiny, torch.float32, {}) is None
 
 
 def test_weights_may_change_under_a_model_that_was_read(tiny: Path) -> None:

@@ -173,6 +173,11 @@ class TestFolder:
             ("modules.json", "no", "cannot be read"),
             ("config.json", '{"hidden_size": "wide"}', r"config\.json"),
             ("config.json", "[]", "does not describe"),
+            (
+                "config.json",
+                '{"hidden_size": 4, "position_embedding_type": "relative_key"}',
+                "by their distance",
+            ),
             ("SHA256SUMS", f"{'0' * 64}  model.safetensors\n", r"altered: model\.safetensors"),
             ("SHA256SUMS", f"{'0' * 64} *vocabulary.bin\n", r"altered: vocabulary\.bin"),
             ("SHA256SUMS", "what is this\n", "sha256sum"),
